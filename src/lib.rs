@@ -1,0 +1,3 @@
+//! Step messages for LINE Official Accounts: each due push goes out once, on time, and explained.
+
+pub mod clock;
