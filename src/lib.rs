@@ -1,3 +1,7 @@
 //! Step messages for LINE Official Accounts: each due push goes out once, on time, and explained.
 
+pub mod model;
+
+pub mod scenario;
+
 pub mod clock;

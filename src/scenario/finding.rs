@@ -1,0 +1,171 @@
+//! What is wrong with a file, where, and what to do about it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// The most findings that one file gives; a file with more is no file of this kind.
+pub const MAX_FINDINGS_PER_FILE: usize = 100;
+
+/// A place in a text file: line and column from 1, the column in characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub file: Arc<str>,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Place {
+    /// The first character of a file: for what concerns it as a whole.
+    pub fn start_of(file: &Arc<str>) -> Place {
+        Place { file: Arc::clone(file), line: 1, column: 1 }
+    }
+}
+
+/// Whether a finding keeps the file from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+/// One problem of a file.
+///
+/// Prints as `file:line:column: error[code]: message` with a `help:` line under it where there is
+/// help; as JSON it is one object of those parts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    pub severity: Severity,
+    /// One of [`CODES`].
+    pub code: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl Finding {
+    pub fn error(place: &Place, code: &'static str, message: impl Into<String>) -> Finding {
+        Finding::new(place, Severity::Error, code, message.into())
+    }
+
+    pub fn warning(place: &Place, code: &'static str, message: impl Into<String>) -> Finding {
+        Finding::new(place, Severity::Warning, code, message.into())
+    }
+
+    fn new(place: &Place, severity: Severity, code: &'static str, message: String) -> Finding {
+        debug_assert!(CODES.iter().any(|(known, _)| *known == code), "{code} is in the table");
+        Finding {
+            file: place.file.to_string(),
+            line: place.line,
+            column: place.column,
+            severity,
+            code,
+            message,
+            help: None,
+        }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Finding {
+        Finding { help: Some(help.into()), ..self }
+    }
+
+    /// As [`Finding::help`], if there is any.
+    #[must_use]
+    pub fn help_if(self, help: Option<String>) -> Finding {
+        Finding { help, ..self }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { file, line, column, severity, code, message, help } = self;
+        write!(f, "{file}:{line}:{column}: {severity}[{code}]: {message}")?;
+        if let Some(help) = help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Every code with what it means, by code. Codes are stable: scripts match on them.
+pub const CODES: &[(&str, &str)] = &[
+    ("alias", "YAML anchors and aliases (`&x`, `*x`, `<<`) are not taken"),
+    ("contradiction", "two settings cannot both hold; the message says what would happen"),
+    ("duplicate-key", "a key is given twice in one mapping"),
+    ("duplicate-scenario", "two files have the same scenario id"),
+    ("duplicate-step", "two steps of one scenario have the same id"),
+    ("empty-file", "the file has no content"),
+    ("file-name", "the scenario's id is not the name of its file"),
+    ("include", "a `$file` cannot be taken in"),
+    ("invalid-again", "`again` is none of never, after_exit, always and a length of time"),
+    ("invalid-duration", "not a length of time such as 90m, 3d or 3mo"),
+    ("invalid-event", "not an event name, or a reserved one that LINE never gives"),
+    ("invalid-hours", "not a send window such as 09:00-21:00"),
+    ("invalid-id", "not an id"),
+    ("invalid-time", "not a time of day such as 19:00"),
+    ("invalid-value", "a value that the key cannot have"),
+    ("invalid-zone", "not a time zone of the IANA database"),
+    ("json", "an included file is not JSON"),
+    ("load", "the YAML loader refuses what the checks let pass"),
+    ("message", "LINE would refuse the message"),
+    ("missing-key", "a key that must be there is not"),
+    ("names", "an expression or a template starts from a name that does not exist there"),
+    ("no-hours", "neither the scenario nor the configuration has send hours"),
+    ("no-key", "runs have keys, but an update or an exit does not say which one it means"),
+    ("no-steps", "a scenario has no steps"),
+    ("not-utf8", "the file is not UTF-8 text"),
+    ("out-of-order", "a step is due before the step in front of it; steps run in file order"),
+    ("secret", "a secret stands in the file"),
+    ("several-documents", "a file has more than one YAML document"),
+    ("syntax", "the file is not YAML"),
+    ("tag", "YAML tags (`!x`) are not taken"),
+    ("template", "an expression or a template does not compile"),
+    ("timing", "the timing of a step makes no sense"),
+    ("too-deep", "lists and mappings are nested too deep"),
+    ("too-large", "a file, or all files together, are over the bound"),
+    ("too-many-files", "there are more files than the bound allows"),
+    ("too-many-findings", "the file has more problems than are listed"),
+    ("too-many-steps", "the steps of one run would not fit a member's file"),
+    ("unknown-key", "a key that does not exist here, or not yet"),
+    ("unreadable", "a file cannot be read"),
+    ("wrong-type", "a value is of the wrong type"),
+];
+
+/// The candidate that a misspelt word most likely means; none if nothing is near.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // one slip in a short word, two or three in a long one
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let folded = word.to_lowercase();
+    (candidates.into_iter())
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ``did you mean `X`?`` for a misspelt word.
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    closest(word, candidates).map(|near| format!("did you mean `{near}`?"))
+}

@@ -1,0 +1,934 @@
+//! Sources → compiled scenarios, or every problem that they have.
+//!
+//! Each file goes through the same stations: a tree with places ([`yaml`]), the check of its shape by
+//! the schema of its type ([`schema`]), the typed load by `serde_yaml`, and then the meaning of every
+//! text, compiled as it goes. What one station refuses is left out at the next, so that one run tells
+//! of all that is wrong.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use jiff::civil::Time;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::model::{EventName, ScenarioId, StepId, limits};
+use crate::scenario::file::{
+    EnterItem, ExpressionText, FixedText, GoalItem, HoursText, ListenItem, OffsetText, OneOrMany,
+    ScenarioFile, StepItem,
+};
+use crate::scenario::finding::{Finding, MAX_FINDINGS_PER_FILE, Place, did_you_mean};
+use crate::scenario::message::{self, FILE_KEY, Key};
+use crate::scenario::program::{Builder, Condition, Expression, Messages, ROOTS, SyntaxError, is_template};
+use crate::scenario::source::{Content, Sources, include_name};
+use crate::scenario::written::{self, Unreadable};
+use crate::scenario::yaml::{self, Data, Node};
+use crate::scenario::{
+    Again, Defaults, Enter, Exit, Goal, Hours, Offset, Scenario, ScenarioSet, Step, Timing, Update, schema,
+};
+
+/// What became of sources.
+#[derive(Debug)]
+pub struct Loaded {
+    /// None if anything is an error.
+    pub set: Option<ScenarioSet>,
+    /// By file, line and column.
+    pub findings: Vec<Finding>,
+}
+
+/// Event names that LINE's webhooks and links give. Those that start like them are reserved.
+pub const LINE_EVENTS: [&str; 7] = [
+    "line.follow",
+    "line.unfollow",
+    "line.link",
+    "line.unlink",
+    "line.message",
+    "line.postback",
+    "line.click",
+];
+
+/// Words that minijinja takes for names where it expects a value.
+const KEYWORDS: [&str; 7] = ["and", "or", "not", "is", "in", "if", "else"];
+
+/// Compiles the scenarios of a set. Files are judged apart: one that is wrong hides nothing of another.
+pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
+    let schema = schema::annotated::<ScenarioFile>();
+    let mut includes = Includes { sources, read: HashMap::new(), findings: Vec::new() };
+    let mut findings = Vec::new();
+    let mut scenarios = Vec::new();
+    let mut ids: BTreeMap<ScenarioId, Place> = BTreeMap::new();
+    for (name, content) in sources.scenarios() {
+        let mut file = FileLoad {
+            file: name,
+            defaults,
+            includes: &mut includes,
+            builder: Builder::new(defaults.zone.clone()),
+            findings: Vec::new(),
+        };
+        let loaded = match content {
+            Content::Bytes(bytes) => file.load(bytes, &schema),
+            Content::Refused(refusal) => {
+                let place = Place::start_of(name);
+                file.findings.push(Finding::error(&place, refusal.code, &refusal.message));
+                None
+            }
+        };
+        let mut of_file = file.findings;
+        if let Some((scenario, place)) = loaded {
+            match ids.get(&scenario.id) {
+                Some(first) => {
+                    let message = format!("scenario `{}` exists twice", scenario.id);
+                    let help = format!("it is in {} already", first.file);
+                    of_file.push(Finding::error(&place, "duplicate-scenario", message).help(help));
+                }
+                None => {
+                    ids.insert(scenario.id.clone(), place);
+                    scenarios.push(scenario);
+                }
+            }
+        }
+        bound(&mut of_file, name);
+        findings.append(&mut of_file);
+    }
+    findings.append(&mut includes.findings);
+    findings.sort();
+    findings.dedup();
+    let set = (!findings.iter().any(Finding::is_error))
+        .then(|| ScenarioSet::new(scenarios, digest(sources, defaults)));
+    Loaded { set, findings }
+}
+
+/// What tells one set from another: the files, and what they get where they do not say for themselves.
+fn digest(sources: &Sources, defaults: &Defaults) -> [u8; 32] {
+    let Defaults { zone, hours, late, grace } = defaults;
+    let said = format!("{:?} {hours:?} {late:?} {grace:?}", zone.iana_name());
+    Sha256::new().chain_update(sources.digest()).chain_update(said).finalize().into()
+}
+
+/// Keeps the first findings of a file, and says that there are more.
+fn bound(findings: &mut Vec<Finding>, file: &Arc<str>) {
+    findings.sort();
+    findings.dedup();
+    if findings.len() > MAX_FINDINGS_PER_FILE {
+        let more = findings.len() - MAX_FINDINGS_PER_FILE;
+        findings.truncate(MAX_FINDINGS_PER_FILE);
+        let last = findings.last().map_or(1, |finding| finding.line);
+        let place = Place { file: Arc::clone(file), line: last, column: 1 };
+        findings.push(Finding::error(&place, "too-many-findings", format!("and {more} more")));
+    }
+}
+
+/// Included files, each read once however many scenarios name it.
+struct Includes<'a> {
+    sources: &'a Sources,
+    read: HashMap<String, Option<Arc<Included>>>,
+    findings: Vec<Finding>,
+}
+
+struct Included {
+    tree: Node,
+    value: Value,
+}
+
+impl Includes<'_> {
+    /// The file of this name; none if it is refused, with a finding at `place` or in the file itself.
+    fn get(&mut self, name: &str, place: &Place) -> Option<Arc<Included>> {
+        match self.sources.get(name) {
+            None => {
+                let message = format!("no file `{name}`");
+                self.findings.push(Finding::error(place, "include", message));
+                None
+            }
+            Some(Content::Refused(refusal)) => {
+                let message = format!("cannot include `{name}`: {}", refusal.message);
+                self.findings.push(Finding::error(place, refusal.code, message));
+                None
+            }
+            Some(Content::Bytes(bytes)) => {
+                if let Some(read) = self.read.get(name) {
+                    return read.clone();
+                }
+                let file: Arc<str> = name.into();
+                let mut findings = Vec::new();
+                let tree = yaml::parse_json(&file, bytes, &mut findings);
+                if let Some(tree) = &tree {
+                    refuse_nested(tree, &mut findings);
+                }
+                bound(&mut findings, &file);
+                let sound = findings.is_empty();
+                self.findings.append(&mut findings);
+                let included = tree.filter(|_| sound).map(|tree| {
+                    let value = tree.to_json();
+                    Arc::new(Included { tree, value })
+                });
+                self.read.insert(name.to_owned(), included.clone());
+                included
+            }
+        }
+    }
+
+    fn read_already(&self, name: &str) -> Option<&Included> {
+        self.read.get(name)?.as_deref()
+    }
+}
+
+/// One level of inclusion keeps what is sent readable in two files.
+fn refuse_nested(node: &Node, findings: &mut Vec<Finding>) {
+    for entry in node.entries() {
+        if entry.key == FILE_KEY {
+            let message = "an included file cannot include another";
+            findings.push(Finding::error(&entry.place, "include", message));
+        }
+        refuse_nested(&entry.value, findings);
+    }
+    if let Data::List(items) = &node.data {
+        items.iter().for_each(|item| refuse_nested(item, findings));
+    }
+}
+
+/// The load of one scenario file.
+struct FileLoad<'a, 's> {
+    file: &'a Arc<str>,
+    defaults: &'a Defaults,
+    includes: &'a mut Includes<'s>,
+    builder: Builder,
+    findings: Vec<Finding>,
+}
+
+/// Where an expression or a template stands, which decides the names that have values there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    /// Before there is a run.
+    Entry,
+    /// At entry, and again when an update comes.
+    Anchor,
+    /// While it runs.
+    Run,
+}
+
+impl FileLoad<'_, '_> {
+    /// The scenario and the place of its id; none if anything in the file is an error.
+    fn load(&mut self, bytes: &[u8], schema: &Value) -> Option<(Scenario, Place)> {
+        let tree = yaml::parse(self.file, bytes, &mut self.findings)?;
+        if !matches!(tree.data, Data::Map(_)) {
+            let message = format!("the file must be a mapping of keys, not {}", tree.kind());
+            self.findings.push(
+                Finding::error(&tree.place, "wrong-type", message)
+                    .help("start with `scenario:` and the scenario's id"),
+            );
+            return None;
+        }
+        let right = schema::check(&tree, schema, &mut self.findings);
+        let typed = self.typed(bytes, right)?;
+        let place = tree.place_of("scenario").clone();
+        let scenario = self.scenario(&typed, &tree);
+        if self.findings.iter().any(Finding::is_error) {
+            return None;
+        }
+        Some((scenario?, place))
+    }
+
+    /// The typed file by `serde_yaml`; of a file with findings, what is right of it.
+    fn typed(&mut self, bytes: &[u8], right: Value) -> Option<ScenarioFile> {
+        let (loaded, place) = if self.findings.is_empty() {
+            let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+            match serde_yaml::from_slice::<ScenarioFile>(bytes) {
+                Ok(file) => return Some(file),
+                Err(error) => {
+                    let place = error.location().map_or(Place::start_of(self.file), |at| Place {
+                        file: Arc::clone(self.file),
+                        line: at.line(),
+                        column: at.column(),
+                    });
+                    (error.to_string(), place)
+                }
+            }
+        } else {
+            match serde_json::from_value(right) {
+                Ok(file) => return Some(file),
+                Err(error) => (error.to_string(), Place::start_of(self.file)),
+            }
+        };
+        self.findings.push(Finding::error(&place, "load", loaded));
+        None
+    }
+
+    fn scenario(&mut self, typed: &ScenarioFile, tree: &Node) -> Option<Scenario> {
+        let id = self.id(typed, tree);
+        let zone = match &typed.zone {
+            Some(name) => self.read(written::zone(name), tree.place_of("zone")),
+            None => Some(self.defaults.zone.clone()),
+        };
+        let zone = zone.unwrap_or_else(|| self.defaults.zone.clone());
+        self.builder = Builder::new(zone.clone());
+        let hours = self.hours(typed.hours.as_ref(), tree).or(self.defaults.hours);
+        if hours.is_none() && typed.hours.is_none() {
+            let message = "no send hours: a push may go out at any time of the night";
+            self.findings.push(
+                Finding::warning(tree.place_of("scenario"), "no-hours", message)
+                    .help("add `hours: 09:00-21:00` here or to the configuration"),
+            );
+        }
+        let late = self.fixed(typed.late.as_ref(), tree, "late").or(self.defaults.late);
+        let grace = self.fixed(typed.grace.as_ref(), tree, "grace").unwrap_or(self.defaults.grace);
+        let enter = self.each(typed.enter.as_ref(), tree, "enter", FileLoad::enter);
+        let anchor = self.expression(typed.anchor.as_ref(), tree, "anchor", Where::Anchor);
+        let update = self.each(typed.update.as_ref(), tree, "update", FileLoad::update);
+        let exit = self.each(typed.exit.as_ref(), tree, "exit", FileLoad::exit);
+        let goal = match (&typed.goal, tree.get("goal")) {
+            (Some(item), Some(node)) => self.goal(item, node),
+            _ => None,
+        };
+        if typed.enter.as_ref().is_some_and(|enter| enter.0.iter().any(|item| item.key.is_some())) {
+            self.expect_keys(typed.update.as_ref(), tree, "update");
+            self.expect_keys(typed.exit.as_ref(), tree, "exit");
+        }
+        let steps = self.steps(typed, tree, late);
+        let builder = std::mem::replace(&mut self.builder, Builder::new(zone.clone()));
+        Some(Scenario {
+            id: id?,
+            title: typed.title.clone(),
+            zone,
+            hours,
+            grace,
+            enter,
+            anchor,
+            update,
+            exit,
+            goal,
+            steps,
+            program: builder.finish(),
+        })
+    }
+
+    fn id(&mut self, typed: &ScenarioFile, tree: &Node) -> Option<ScenarioId> {
+        let text = typed.scenario.as_ref()?;
+        let place = tree.place_of("scenario");
+        let name = self.file.rsplit('/').next().unwrap_or_default();
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        match ScenarioId::new(text) {
+            Err(error) => {
+                self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                None
+            }
+            Ok(id) if text == stem => Some(id),
+            Ok(_) => {
+                let message = format!("scenario `{text}` is in a file called `{name}`");
+                let help = format!("call the file `{text}.yaml`, or write `scenario: {stem}`");
+                self.findings.push(Finding::error(place, "file-name", message).help(help));
+                None
+            }
+        }
+    }
+
+    /// What a list, or a single item in its place, holds.
+    fn each<T, U>(
+        &mut self,
+        items: Option<&OneOrMany<T>>,
+        tree: &Node,
+        key: &str,
+        make: fn(&mut Self, &T, &Node) -> Option<U>,
+    ) -> Vec<U> {
+        let (Some(OneOrMany(items)), Some(node)) = (items, tree.get(key)) else {
+            return Vec::new();
+        };
+        if items.is_empty() {
+            let message = format!("`{key}` is an empty list");
+            self.findings.push(Finding::error(&node.place, "missing-key", message));
+        }
+        items.iter().zip(node.items()).filter_map(|(item, node)| make(self, item, node)).collect()
+    }
+
+    fn enter(&mut self, item: &EnterItem, node: &Node) -> Option<Enter> {
+        let on = self.event(item.on.as_deref(), node);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Entry);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Entry);
+        let again = match &item.again {
+            Some(text) => self.read(again(text), node.place_of("again")),
+            None => Some(Again::Never),
+        };
+        Some(Enter { on: on?, condition, key, again: again? })
+    }
+
+    fn update(&mut self, item: &ListenItem, node: &Node) -> Option<Update> {
+        let (on, condition, key) = self.listen(item, node);
+        Some(Update { on: on?, condition, key })
+    }
+
+    fn exit(&mut self, item: &ListenItem, node: &Node) -> Option<Exit> {
+        let (on, condition, key) = self.listen(item, node);
+        Some(Exit { on: on?, condition, key })
+    }
+
+    fn listen(
+        &mut self,
+        item: &ListenItem,
+        node: &Node,
+    ) -> (Option<EventName>, Option<Condition>, Option<Expression>) {
+        let on = self.event(item.on.as_deref(), node);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        (on, condition, key)
+    }
+
+    fn goal(&mut self, item: &GoalItem, node: &Node) -> Option<Goal> {
+        let on = self.event(item.on.as_deref(), node);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        let within = self.offset(item.within.as_ref(), node, "within");
+        let value = self.expression(item.value.as_ref(), node, "value", Where::Run);
+        Some(Goal { on: on?, condition, key, within, value })
+    }
+
+    /// Without a key, an update or an exit concerns every run that the member has.
+    fn expect_keys(&mut self, items: Option<&OneOrMany<ListenItem>>, tree: &Node, key: &str) {
+        let (Some(OneOrMany(items)), Some(node)) = (items, tree.get(key)) else { return };
+        for (item, node) in items.iter().zip(node.items()).filter(|(item, _)| item.key.is_none()) {
+            let on = item.on.as_deref().unwrap_or_default();
+            let message = format!("`{key}` on `{on}` has no `key`, so it concerns every run of the member");
+            self.findings.push(
+                Finding::warning(&node.place, "no-key", message)
+                    .help("add the `key` of the run that the event means"),
+            );
+        }
+    }
+
+    fn steps(&mut self, typed: &ScenarioFile, tree: &Node, late: Option<SignedDuration>) -> Vec<Step> {
+        let (Some(items), Some(node)) = (&typed.steps, tree.get("steps")) else { return Vec::new() };
+        if items.is_empty() {
+            self.findings.push(Finding::error(&node.place, "no-steps", "the scenario has no steps"));
+        }
+        let size_bytes: usize =
+            items.iter().map(|item| item.step.as_ref().map_or(0, String::len) + limits::STEP_BYTES).sum();
+        if size_bytes > limits::STEPS_BYTES {
+            let message = format!("{} steps are more than a member's file has room for", items.len());
+            let help = "divide them among several scenarios".to_owned();
+            self.findings.push(Finding::error(&node.place, "too-many-steps", message).help(help));
+        }
+        let anchored = tree.entry("anchor").is_some();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut latest = None;
+        let mut steps = Vec::new();
+        for (item, node) in items.iter().zip(node.items()) {
+            let id = item.step.as_deref().and_then(|text| {
+                let place = node.place_of("step");
+                if let Some(line) = seen.insert(text, place.line) {
+                    let message = format!("step `{text}` exists twice");
+                    let help = format!("line {line} has it already; a running member continues by it");
+                    self.findings.push(Finding::error(place, "duplicate-step", message).help(help));
+                }
+                match StepId::new(text) {
+                    Ok(id) => Some(id),
+                    Err(error) => {
+                        self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                        None
+                    }
+                }
+            });
+            let timing = self.timing(item, node, anchored);
+            if let Some(timing) = &timing {
+                self.expect_order(item, node, timing, &mut latest);
+            }
+            let condition = self.condition(item.when.as_ref(), node, "when", Where::Run);
+            let late = self.fixed(item.late.as_ref(), node, "late").or(late);
+            let hours = self.hours(item.hours.as_ref(), node);
+            let messages = self.messages(item, node);
+            if let (Some(id), Some(timing), Some(messages)) = (id, timing, messages) {
+                steps.push(Step { id, timing, condition, late, hours, resend: item.resend, messages });
+            }
+        }
+        steps
+    }
+
+    /// The one timing of a step.
+    fn timing(&mut self, item: &StepItem, node: &Node, anchored: bool) -> Option<Timing> {
+        let given: Vec<&str> = (["day", "after", "before", "wait"].into_iter())
+            .filter(|key| node.entry(key).is_some())
+            .collect();
+        if let [first, second, ..] = given.as_slice() {
+            let message = format!("a step has one timing, not both `{first}` and `{second}`");
+            let place = node.entry(second).map_or(&node.place, |entry| &entry.place);
+            self.findings.push(
+                Finding::error(place, "timing", message)
+                    .help("keep one of day, after, before and wait; `at` goes with day"),
+            );
+            return None;
+        }
+        let at = match &item.at {
+            Some(text) => Some(self.read(written::time(&text.0), node.place_of("at"))?),
+            None => None,
+        };
+        let at_place = node.entry("at").map_or(&node.place, |entry| &entry.place).clone();
+        let timing = match given.first().copied() {
+            Some("day") => {
+                let days = item.day?;
+                if days < 0 && !anchored {
+                    let message = format!("`day: {days}` is before the entry itself");
+                    self.findings.push(
+                        Finding::error(node.place_of("day"), "timing", message)
+                            .help("add an `anchor:` to count from, such as `anchor: event.starts_at`"),
+                    );
+                    return None;
+                }
+                Timing::Day { days: i32::try_from(days).ok()?, at }
+            }
+            Some("after") => {
+                let offset = self.offset(item.after.as_ref(), node, "after")?;
+                self.refuse_time_of_day(&offset, at, "after", &at_place)?;
+                Timing::After { offset, at }
+            }
+            Some("before") => {
+                let offset = self.offset(item.before.as_ref(), node, "before");
+                if !anchored {
+                    let message = "`before` without an anchor is before the entry itself";
+                    self.findings.push(
+                        Finding::error(node.place_of("before"), "timing", message)
+                            .help("add an `anchor:` to count from, such as `anchor: event.starts_at`"),
+                    );
+                    return None;
+                }
+                let offset = offset?;
+                self.refuse_time_of_day(&offset, at, "before", &at_place)?;
+                Timing::Before { offset, at }
+            }
+            Some(_) => {
+                let offset = self.offset(item.wait.as_ref(), node, "wait")?;
+                if at.is_some() {
+                    let message = "`at` cannot go with `wait`";
+                    self.findings.push(
+                        Finding::error(&at_place, "timing", message)
+                            .help("use `day` or `after` to name a time of day"),
+                    );
+                    return None;
+                }
+                Timing::Wait { offset }
+            }
+            None if node.entry("at").is_some() => {
+                let message = "`at` needs a day to be on";
+                self.findings
+                    .push(Finding::error(&at_place, "timing", message).help("add `day: 0` for the same day"));
+                return None;
+            }
+            None => Timing::AtOnce,
+        };
+        Some(timing)
+    }
+
+    /// A time of day needs a day that it is on.
+    fn refuse_time_of_day(
+        &mut self,
+        offset: &Offset,
+        at: Option<Time>,
+        key: &str,
+        place: &Place,
+    ) -> Option<()> {
+        if at.is_none() || matches!(offset, Offset::Civil(_)) {
+            return Some(());
+        }
+        let message = format!("`at` goes with `{key}` only in days, weeks, months and years");
+        let help = format!("write `{key}: 1d`, or leave out `at`");
+        self.findings.push(Finding::error(place, "timing", message).help(help));
+        None
+    }
+
+    fn messages(&mut self, item: &StepItem, node: &Node) -> Option<Messages> {
+        let push = item.push.as_ref()?;
+        let node = node.get("push")?;
+        let before = self.error_count();
+        self.includes(node);
+        let file = self.file;
+        let includes = &self.includes;
+        let mut include = |path: &str| {
+            let name = include_name(file, path).ok()?;
+            includes.read_already(&name).map(|included| included.value.clone())
+        };
+        let messages = message::expand(&push.0, &mut include);
+        if self.error_count() > before {
+            return None;
+        }
+        self.templates(&messages, node);
+        for problem in message::check_written(&messages) {
+            let place = self.locate(node, &problem.path).place.clone();
+            let finding = if problem.harmless {
+                Finding::warning(&place, "message", problem.message)
+            } else {
+                Finding::error(&place, "message", problem.message)
+            };
+            self.findings.push(finding.help_if(problem.help));
+        }
+        if self.error_count() > before {
+            return None;
+        }
+        self.builder.messages(&messages, item.silent.unwrap_or(false)).ok()
+    }
+
+    fn error_count(&self) -> usize {
+        (self.findings.iter().chain(&self.includes.findings)).filter(|finding| finding.is_error()).count()
+    }
+
+    /// Reads every file that a push includes, and says which cannot be.
+    fn includes(&mut self, node: &Node) {
+        if let Some(entry) = node.entry(FILE_KEY) {
+            let place = &entry.value.place;
+            if let Some(other) = node.entries().iter().find(|other| other.key != FILE_KEY) {
+                let message = format!("`{}` cannot stand beside `{FILE_KEY}`", other.key);
+                self.findings.push(
+                    Finding::error(&other.place, "include", message)
+                        .help("the file takes the whole mapping's place"),
+                );
+            }
+            match entry.value.as_text() {
+                None => {
+                    let message = format!("`{FILE_KEY}` must be a path, not {}", entry.value.kind());
+                    self.findings.push(Finding::error(place, "include", message));
+                }
+                Some(path) => match include_name(self.file, path) {
+                    Err(message) => {
+                        self.findings.push(Finding::error(place, "include", message).help(
+                            "an included file lies in the folder of the scenario or below: flex/coupon.json",
+                        ));
+                    }
+                    Ok(name) => {
+                        self.includes.get(&name, place);
+                    }
+                },
+            }
+            return;
+        }
+        for entry in node.entries() {
+            self.includes(&entry.value);
+        }
+        if let Data::List(items) = &node.data {
+            items.iter().for_each(|item| self.includes(item));
+        }
+    }
+
+    /// Checks every text of the messages that has anything to render.
+    fn templates(&mut self, messages: &[Value], push: &Node) {
+        let mut texts = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            collect_templates(message, &mut vec![Key::Index(index)], &mut texts);
+        }
+        for (path, source) in texts {
+            let node = self.locate(push, &path).clone();
+            match self.builder.check_template(source) {
+                Err(error) => self.syntax_error(&error, source, &node, "template"),
+                Ok(()) => {
+                    let names = self.builder.names_in_template(source);
+                    self.check_names(names, source, &node, Where::Run);
+                }
+            }
+        }
+    }
+
+    /// The node that a value of the expanded messages comes from, which may be in an included file.
+    fn locate<'t>(&'t self, push: &'t Node, path: &[Key]) -> &'t Node {
+        let mut node = self.follow(push);
+        for (depth, key) in path.iter().enumerate() {
+            let next = match (key, &node.data) {
+                (Key::Index(index), Data::List(items)) => items.get(*index),
+                // a push of one message stands for a list of it
+                (Key::Index(0), _) if depth == 0 => Some(node),
+                (Key::Name(name), Data::Map(_)) => node.get(name),
+                _ => None,
+            };
+            match next {
+                Some(next) => node = self.follow(next),
+                None => break,
+            }
+        }
+        node
+    }
+
+    fn follow<'t>(&'t self, node: &'t Node) -> &'t Node {
+        let included = (node.get(FILE_KEY).and_then(Node::as_text))
+            .and_then(|path| include_name(self.file, path).ok())
+            .and_then(|name| self.includes.read_already(&name));
+        included.map_or(node, |included| &included.tree)
+    }
+
+    fn event(&mut self, name: Option<&str>, node: &Node) -> Option<EventName> {
+        let name = name?;
+        let place = node.place_of("on");
+        match EventName::new(name) {
+            Err(error) => {
+                self.findings.push(Finding::error(place, "invalid-event", error.to_string()));
+                None
+            }
+            Ok(event) if event.is_reserved() && !LINE_EVENTS.contains(&name) => {
+                let message =
+                    format!("LINE gives no event `{name}`, and names that start with `line.` are its own");
+                let help = did_you_mean(name, LINE_EVENTS)
+                    .unwrap_or_else(|| format!("one of: {}", LINE_EVENTS.join(", ")));
+                self.findings.push(Finding::error(place, "invalid-event", message).help(help));
+                None
+            }
+            Ok(event) => Some(event),
+        }
+    }
+
+    fn condition(
+        &mut self,
+        text: Option<&ExpressionText>,
+        node: &Node,
+        key: &str,
+        place: Where,
+    ) -> Option<Condition> {
+        let (source, node) = (&text?.0, node.get(key)?);
+        match self.builder.condition(source) {
+            Ok(condition) => {
+                self.check_names(self.builder.names_in_expression(source), source, node, place);
+                Some(condition)
+            }
+            Err(error) => {
+                self.syntax_error(&error, source, node, "expression");
+                None
+            }
+        }
+    }
+
+    fn expression(
+        &mut self,
+        text: Option<&ExpressionText>,
+        node: &Node,
+        key: &str,
+        place: Where,
+    ) -> Option<Expression> {
+        let (source, node) = (&text?.0, node.get(key)?);
+        match self.builder.expression(source) {
+            Ok(expression) => {
+                self.check_names(self.builder.names_in_expression(source), source, node, place);
+                Some(expression)
+            }
+            Err(error) => {
+                self.syntax_error(&error, source, node, "expression");
+                None
+            }
+        }
+    }
+
+    fn syntax_error(&mut self, error: &SyntaxError, source: &str, node: &Node, what: &str) {
+        let offset = match (&error.range, error.line) {
+            (Some(range), _) => range.start,
+            (None, Some(line)) => {
+                source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum()
+            }
+            (None, None) => 0,
+        };
+        let place = node.place_in(offset);
+        let help = error.help.clone().or_else(|| syntax_help(source, offset, what));
+        let message = format!("the {what} does not compile: {}", error.message);
+        self.findings.push(Finding::error(&place, "template", message).help_if(help));
+    }
+
+    /// Names must start from something that has a value where the text stands.
+    fn check_names(
+        &mut self,
+        names: impl IntoIterator<Item = String>,
+        source: &str,
+        node: &Node,
+        stands: Where,
+    ) {
+        let here: &[&str] = match stands {
+            Where::Entry => &["member", "event", "now"],
+            Where::Anchor => &["member", "event", "now"],
+            Where::Run => &ROOTS,
+        };
+        let mut roots: Vec<String> =
+            (names.into_iter()).map(|name| name.split('.').next().unwrap_or_default().to_owned()).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        for root in roots {
+            if here.contains(&root.as_str()) || self.builder.is_global(&root) {
+                continue;
+            }
+            if KEYWORDS.contains(&root.as_str()) {
+                let place = node.place_in(source.rfind(&root).unwrap_or(0));
+                let message = format!("`{root}` stands where a value should");
+                self.findings.push(Finding::error(&place, "template", message));
+                continue;
+            }
+            let place = node.place_in(find_word(source, &root));
+            let finding = if ROOTS.contains(&root.as_str()) {
+                Finding::error(&place, "names", format!("`{root}` has no value here"))
+                    .help(format!("there is no run yet; use {}", here.join(", ")))
+            } else {
+                let help = did_you_mean(&root, here.iter().copied())
+                    .unwrap_or_else(|| format!("write `member.{root}` or `event.{root}`"));
+                Finding::error(&place, "names", format!("there is no `{root}`")).help(help)
+            };
+            self.findings.push(finding);
+        }
+    }
+
+    fn hours(&mut self, text: Option<&HoursText>, node: &Node) -> Option<Hours> {
+        self.read(written::hours(&text?.0), node.place_of("hours"))
+    }
+
+    fn fixed(&mut self, text: Option<&FixedText>, node: &Node, key: &str) -> Option<SignedDuration> {
+        self.read(written::fixed(&text?.0), node.place_of(key))
+    }
+
+    fn offset(&mut self, text: Option<&OffsetText>, node: &Node, key: &str) -> Option<Offset> {
+        self.read(written::offset(&text?.0), node.place_of(key))
+    }
+
+    fn read<T>(&mut self, read: Result<T, Unreadable>, place: &Place) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.findings.push(error.at(place));
+                None
+            }
+        }
+    }
+
+    /// Warns of a step whose moment is certainly before that of a step in front of it.
+    fn expect_order(&mut self, item: &StepItem, node: &Node, timing: &Timing, latest: &mut Option<Latest>) {
+        let Some(moment) = Moment::of(timing) else { return };
+        let id = item.step.clone().unwrap_or_default();
+        match latest {
+            Some(before) if moment.is_certainly_before(&before.moment) => {
+                let message = format!("step `{id}` is due before step `{}` in front of it", before.step);
+                self.findings.push(
+                    Finding::warning(node.place_of("step"), "out-of-order", message)
+                        .help("steps run in file order, so it will be late; move it up"),
+                );
+            }
+            _ => *latest = Some(Latest { step: id, moment }),
+        }
+    }
+}
+
+fn again(text: &str) -> Result<Again, Unreadable> {
+    match text {
+        "never" => Ok(Again::Never),
+        "after_exit" => Ok(Again::AfterExit),
+        "always" => Ok(Again::Always),
+        _ => match written::offset(text) {
+            Ok(offset) => Ok(Again::CoolDown(offset)),
+            Err(error) => Err(Unreadable {
+                code: "invalid-again",
+                message: format!("`again` cannot be `{text}`"),
+                help: did_you_mean(text, ["never", "after_exit", "always"])
+                    .or_else(|| text.starts_with(|c: char| c.is_ascii_digit()).then_some(error.message))
+                    .or_else(|| Some("one of never, after_exit, always, or a cool-down such as 90d".into())),
+            }),
+        },
+    }
+}
+
+/// What was most likely meant by a text that does not compile.
+fn syntax_help(source: &str, offset: usize, what: &str) -> Option<String> {
+    if what == "expression" && (source.contains("{{") || source.contains("{%")) {
+        return Some("an expression is written without {{ }}".into());
+    }
+    let rest = source.get(offset..).unwrap_or_default();
+    if rest.starts_with(|c: char| !c.is_ascii()) {
+        return Some(match what {
+            "template" => {
+                "is a `}}` missing in front of it? a name in another script is written event[\"…\"]".into()
+            }
+            _ => "a name in another script is written event[\"…\"], a text in quotes".into(),
+        });
+    }
+    let assigns = rest.starts_with('=') || source[..offset.min(source.len())].trim_end().ends_with('=');
+    if what == "expression" && assigns {
+        return Some("two values are compared with `==`".into());
+    }
+    None
+}
+
+fn collect_templates<'a>(value: &'a Value, path: &mut Vec<Key>, found: &mut Vec<(Vec<Key>, &'a str)>) {
+    match value {
+        Value::String(text) if is_template(text) => found.push((path.clone(), text)),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(Key::Index(index));
+                collect_templates(item, path, found);
+                path.pop();
+            }
+        }
+        Value::Object(map) => {
+            for (name, item) in map {
+                path.push(Key::Name(name.clone()));
+                collect_templates(item, path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Where a name is first used: not as part of a longer word, after a dot, or within a quoted text.
+fn find_word(source: &str, word: &str) -> usize {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let free = source.match_indices(word).find(|(index, _)| {
+        let before = &source[..*index];
+        let after = &source[index + word.len()..];
+        let quoted =
+            ['"', '\''].iter().any(|quote| before.matches(*quote).count() % 2 == 1 && after.contains(*quote));
+        !before.ends_with(|c: char| is_part(c) || c == '.') && !after.starts_with(is_part) && !quoted
+    });
+    free.map_or(0, |(index, _)| index)
+}
+
+/// The step with the latest moment so far.
+struct Latest {
+    step: String,
+    moment: Moment,
+}
+
+/// When a step is due, as far as it can be told without an anchor. Months count 30 days, years 365.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// Seconds from the anchor.
+    Relative(i64),
+    /// Seconds from the start of the anchor's date.
+    Clock(i64),
+}
+
+const DAY_SECONDS: i64 = 86_400;
+
+impl Moment {
+    /// None for a step whose moment depends on the step before.
+    fn of(timing: &Timing) -> Option<Moment> {
+        let clock = |seconds: i64, at: &Option<Time>| match at {
+            Some(at) => Moment::Clock(seconds + i64::from(at.hour()) * 3_600 + i64::from(at.minute()) * 60),
+            None => Moment::Relative(seconds),
+        };
+        match timing {
+            Timing::Day { days, at } => Some(clock(i64::from(*days) * DAY_SECONDS, at)),
+            Timing::After { offset, at } => Some(clock(seconds(offset), at)),
+            Timing::Before { offset, at } => Some(clock(-seconds(offset), at)),
+            Timing::Wait { .. } | Timing::AtOnce => None,
+        }
+    }
+
+    /// True if it is so at whatever time of day the anchor lies.
+    fn is_certainly_before(self, other: &Moment) -> bool {
+        match (self, *other) {
+            (Moment::Relative(this), Moment::Relative(other))
+            | (Moment::Clock(this), Moment::Clock(other)) => this < other,
+            (Moment::Relative(this), Moment::Clock(other)) => this <= other - DAY_SECONDS,
+            (Moment::Clock(this), Moment::Relative(other)) => this < other,
+        }
+    }
+}
+
+fn seconds(offset: &Offset) -> i64 {
+    match offset {
+        Offset::Exact(duration) => duration.as_secs(),
+        Offset::Civil(span) => {
+            let days = i64::from(span.get_days())
+                + i64::from(span.get_weeks()) * 7
+                + i64::from(span.get_months()) * 30
+                + i64::from(span.get_years()) * 365;
+            days * DAY_SECONDS
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use super::*;
+
+#[test]
+fn every_minute_of_the_day_and_nothing_else_is_a_time() {
+    for hour in 0..100 {
+        for minute in 0..100 {
+            let text = format!("{hour:02}:{minute:02}");
+            assert_eq!(time(&text).is_ok(), hour < 24 && minute < 60, "{text}");
+        }
+    }
+    for text in ["", ":", "9:00", "09:0", "+9:00", "09:00:00", " 09:00", "０９:００"] {
+        assert!(time(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn send_windows() {
+    let cases = [
+        ("09:00-21:00", Some((540, 1260))),
+        ("22:00-06:00", Some((1320, 360))),
+        ("00:00-24:00", Some((0, 1440))),
+        ("09:00-00:00", Some((540, 1440))),
+        ("00:00-00:00", None),
+        ("09:00-09:00", None),
+        ("24:00-09:00", None),
+        ("09:00–21:00", None),
+        ("09:00-21:00-22:00", None),
+    ];
+    for (text, expected) in cases {
+        let window = hours(text).ok().map(|hours| (hours.start_minute, hours.end_minute));
+        assert_eq!(window, expected, "{text}");
+    }
+}
+
+#[test]
+fn lengths_of_time() {
+    assert_eq!(fixed("90m"), Ok(SignedDuration::from_mins(90)));
+    assert_eq!(fixed("2w"), Ok(SignedDuration::from_hours(14 * 24)));
+    assert_eq!(offset("3660d"), Ok(Offset::Civil(Span::new().days(3660))));
+    assert_eq!(offset("10y"), Ok(Offset::Civil(Span::new().years(10))));
+    assert_eq!(offset("1h"), Ok(Offset::Exact(SignedDuration::from_hours(1))));
+    for text in ["3661d", "11y", "0s", "d", "3", "3D", "3 d", "-3d", "+3d", "3dd", "1e3s", "三d"] {
+        assert!(offset(text).is_err(), "{text}");
+    }
+    assert!(fixed("1mo").is_err() && fixed("1y").is_err());
+}
+
+#[test]
+fn zones_and_what_was_meant() {
+    assert!(zone("Asia/Tokyo").is_ok() && zone("UTC").is_ok());
+    let cases = [
+        ("Asia/Tokio", Some("Asia/Tokyo")),
+        ("asia/tokyo", Some("Asia/Tokyo")),
+        ("Tokyo", Some("Asia/Tokyo")),
+        ("JST", Some("Asia/Tokyo")),
+        ("Nowhere/Else", None),
+    ];
+    for (text, meant) in cases {
+        let help = zone(text).unwrap_err().help.unwrap();
+        match meant {
+            Some(name) => assert_eq!(help, format!("did you mean `{name}`?")),
+            None => assert!(help.starts_with("write a name"), "{help}"),
+        }
+    }
+}

@@ -1,0 +1,691 @@
+//! YAML and JSON texts as trees whose every value knows its place.
+//!
+//! The tree takes what a file written by hand needs and refuses the rest of YAML by name: anchors and
+//! aliases (so no file can be larger than it looks), tags, keys that are not texts, keys given twice,
+//! more than one document. Scalars mean what `serde_yaml` makes of them.
+
+use std::collections::HashMap;
+use std::str::Chars;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use crate::scenario::finding::{Finding, Place};
+
+/// How deep lists and mappings may be nested. A flex message seldom passes twenty; `serde_yaml` and
+/// `serde_json` stop at 128.
+pub const MAX_DEPTH: usize = 64;
+
+/// A value and where it starts.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub place: Place,
+    pub data: Data,
+}
+
+#[derive(Clone, Debug)]
+pub enum Data {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(Text),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// Reported already; nothing more is to be said about it.
+    Broken,
+}
+
+/// A key of a mapping with its value. Keys are unique in their mapping.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub key: String,
+    pub place: Place,
+    pub value: Node,
+}
+
+/// A text value, with what is needed to find its characters in the file again.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub value: String,
+    style: Style,
+    source: Arc<str>,
+    /// Where it starts in `source`, quote included, in bytes.
+    start: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    Literal,
+    Folded,
+}
+
+impl Node {
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// Of a mapping; of anything else, none.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; anything else is a list of itself.
+    pub fn items(&self) -> &[Node] {
+        match &self.data {
+            Data::List(items) => items,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(&text.value),
+            _ => None,
+        }
+    }
+
+    /// The place of the value under a key; of the node itself if there is none.
+    pub fn place_of(&self, key: &str) -> &Place {
+        self.get(key).map_or(&self.place, |node| &node.place)
+    }
+
+    /// The place of a byte of a text, as far as it can be told: in a folded text, and past the first
+    /// line of a quoted or plain one, it is the text's start.
+    pub fn place_in(&self, offset: usize) -> Place {
+        match &self.data {
+            Data::Text(text) => text.place_of(offset, &self.place),
+            _ => self.place.clone(),
+        }
+    }
+
+    /// What it is, in words.
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Null => "nothing",
+            Data::Bool(_) => "true or false",
+            Data::Number(_) => "a number",
+            Data::Text(_) => "a text",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a mapping",
+            Data::Broken => "an error",
+        }
+    }
+
+    /// The plain value, without its places.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.data {
+            Data::Null | Data::Broken => Json::Null,
+            Data::Bool(truth) => Json::Bool(*truth),
+            Data::Number(number) => Json::Number(number.clone()),
+            Data::Text(text) => Json::String(text.value.clone()),
+            Data::List(items) => items.iter().map(Node::to_json).collect(),
+            Data::Map(entries) => (entries.iter())
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+}
+
+/// Reads a file's one YAML document; none if there is no tree to go on with.
+///
+/// What is refused in part of the tree leaves [`Data::Broken`] there, so that the rest can be checked.
+pub fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Option<Node> {
+    let text = decode(file, bytes, findings)?;
+    let mut reader = Reader {
+        file,
+        lines: line_starts(&text),
+        source: text.as_str().into(),
+        stack: Vec::new(),
+        root: None,
+        findings,
+    };
+    for event in Parser::new_from_str(&text) {
+        match event {
+            Ok((event, span)) => reader.take(event, span)?,
+            Err(error) => {
+                let place = place_at(file, &text, error.marker().line(), error.marker().col());
+                if error.info() == "recursion limit exceeded" {
+                    reader.too_deep(&place);
+                    return None;
+                }
+                let help = syntax_help(error.info(), text.lines().nth(place.line - 1).unwrap_or_default());
+                reader.error(&place, "syntax", error.info()).help = help;
+                return None;
+            }
+        }
+    }
+    match reader.root.take() {
+        Some(Node { data: Data::Null, place }) => {
+            findings.push(Finding::error(&place, "empty-file", "the file is empty"));
+            None
+        }
+        None => {
+            findings.push(Finding::error(&Place::start_of(file), "empty-file", "the file is empty"));
+            None
+        }
+        root => root,
+    }
+}
+
+/// The text of a file without the mark that some editors put in front.
+pub fn decode(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Option<String> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
+        Err(error) => {
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let place = Place { file: Arc::clone(file), line, column };
+            findings.push(
+                Finding::error(&place, "not-utf8", "the file is not UTF-8 text")
+                    .help("save it as UTF-8 in the editor"),
+            );
+            None
+        }
+    }
+}
+
+/// saphyr counts lines from 1, columns from 0; a mark at the very end may lie past the last line.
+fn place_at(file: &Arc<str>, text: &str, line: usize, column: usize) -> Place {
+    let last = text.lines().count().max(1);
+    if line > last {
+        let end = text.lines().last().unwrap_or_default().chars().count();
+        return Place { file: Arc::clone(file), line: last, column: end + 1 };
+    }
+    Place { file: Arc::clone(file), line: line.max(1), column: column + 1 }
+}
+
+fn syntax_help(message: &str, line: &str) -> Option<String> {
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
+    if value.trim_start_matches("- ").starts_with("{{") || value.trim_start_matches("- ").starts_with("{%") {
+        return Some("a text that starts with `{` needs quotes: \"{{ member.name }}…\"".into());
+    }
+    if line.trim_start_matches(' ').starts_with('\t') {
+        return Some("indent with spaces, not tabs".into());
+    }
+    if value.starts_with(['"', '\'']) {
+        return Some("is the quoted text closed?".into());
+    }
+    if value.contains(": ") {
+        return Some("a text with `: ` in it needs quotes".into());
+    }
+    if message.contains("block") {
+        return Some("keys of one mapping start in one column; check the indentation here and above".into());
+    }
+    None
+}
+
+/// The start of the character that a byte belongs to; the end of the text for what lies beyond.
+fn floor_char_boundary(text: &str, byte: usize) -> usize {
+    let mut byte = byte.min(text.len());
+    while !text.is_char_boundary(byte) {
+        byte -= 1;
+    }
+    byte
+}
+
+fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect()
+}
+
+/// Builds the tree from the parser's events, without recursion.
+struct Reader<'a> {
+    file: &'a Arc<str>,
+    source: Arc<str>,
+    /// Byte offsets of the lines in `source`.
+    lines: Vec<usize>,
+    stack: Vec<Open>,
+    root: Option<Node>,
+    findings: &'a mut Vec<Finding>,
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    place: Place,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    /// `seen` has the line of each key; `broken` once there was a key that shows that no mapping was meant.
+    Map {
+        entries: Vec<Entry>,
+        seen: HashMap<String, usize>,
+        key: Option<Key>,
+        broken: bool,
+    },
+}
+
+/// A key whose value has not come yet; a broken or repeated one takes its value along.
+struct Key {
+    place: Place,
+    name: Option<String>,
+}
+
+impl Reader<'_> {
+    /// None ends the reading.
+    fn take(&mut self, event: Event<'_>, span: Span) -> Option<()> {
+        let place = self.place(span);
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            Event::DocumentStart(_) => {
+                if self.root.is_some() {
+                    self.error(&place, "several-documents", "the file has more than one YAML document")
+                        .help = Some("put each scenario into its own file".into());
+                    return None;
+                }
+            }
+            Event::Alias(_) => {
+                self.error(&place, "alias", "aliases (`*name`) are not taken").help =
+                    Some("write the value out".into());
+                self.put(Node { place, data: Data::Broken });
+            }
+            Event::Scalar(value, style, anchor, tag) => {
+                self.refuse_extras(&place, anchor, tag.is_some());
+                let data = self.scalar(&value, style, span, &place);
+                self.put(Node { place, data });
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_extras(&place, anchor, tag.is_some());
+                self.open(place, Content::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_extras(&place, anchor, tag.is_some());
+                self.open(
+                    place,
+                    Content::Map { entries: Vec::new(), seen: HashMap::new(), key: None, broken: false },
+                )?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let open = self.stack.pop().expect("the parser ends only what it started");
+                let data = match open.content {
+                    Content::List(items) => Data::List(items),
+                    Content::Map { broken: true, .. } => Data::Broken,
+                    Content::Map { entries, .. } => Data::Map(entries),
+                };
+                self.put(Node { place: open.place, data });
+            }
+        }
+        Some(())
+    }
+
+    fn open(&mut self, place: Place, content: Content) -> Option<()> {
+        if self.stack.len() >= MAX_DEPTH {
+            self.too_deep(&place);
+            return None;
+        }
+        self.stack.push(Open { place, content });
+        Some(())
+    }
+
+    fn too_deep(&mut self, place: &Place) {
+        self.error(place, "too-deep", format!("nested more than {MAX_DEPTH} deep"));
+    }
+
+    fn put(&mut self, node: Node) {
+        let Some(open) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, seen, key, broken } => match key.take() {
+                None => {
+                    *broken |= matches!(node.data, Data::Map(_) | Data::List(_) | Data::Broken);
+                    *key = Some(new_key(node, seen, self.findings));
+                }
+                Some(Key { name: Some(name), place }) => {
+                    entries.push(Entry { key: name, place, value: node });
+                }
+                Some(Key { name: None, .. }) => {}
+            },
+        }
+    }
+
+    fn refuse_extras(&mut self, place: &Place, anchor: usize, tagged: bool) {
+        if anchor > 0 {
+            self.error(place, "alias", "anchors (`&name`) are not taken").help =
+                Some("write the value out where it is needed".into());
+        }
+        if tagged {
+            self.error(place, "tag", "tags (`!name`) are not taken").help =
+                Some("leave it out; a text that starts with `!` needs quotes".into());
+        }
+    }
+
+    /// Quoted scalars are texts; plain ones are what `serde_yaml` makes of them.
+    fn scalar(&mut self, value: &str, style: ScalarStyle, span: Span, place: &Place) -> Data {
+        if style == ScalarStyle::Plain {
+            match value {
+                "" | "null" | "Null" | "NULL" | "~" => return Data::Null,
+                "true" | "True" | "TRUE" => return Data::Bool(true),
+                "false" | "False" | "FALSE" => return Data::Bool(false),
+                _ => {}
+            }
+            match number(value) {
+                Some(Some(number)) => return Data::Number(number),
+                Some(None) => {
+                    let message = format!("`{value}` is not a number that can be used here");
+                    self.error(place, "wrong-type", message).help =
+                        Some("put it in quotes if a text is meant".into());
+                    return Data::Broken;
+                }
+                None => {}
+            }
+        }
+        let line = span.start.line().saturating_sub(1);
+        let line_start = self.lines.get(line).copied().unwrap_or(0);
+        let within: usize =
+            self.source[line_start..].chars().take(span.start.col()).map(char::len_utf8).sum();
+        Data::Text(Text {
+            value: value.to_owned(),
+            style: match style {
+                ScalarStyle::Plain => Style::Plain,
+                ScalarStyle::SingleQuoted => Style::SingleQuoted,
+                ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+                ScalarStyle::Literal => Style::Literal,
+                ScalarStyle::Folded => Style::Folded,
+            },
+            source: Arc::clone(&self.source),
+            start: line_start + within,
+        })
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let (line, column) = (span.start.line().max(1), span.start.col() + 1);
+        Place { file: Arc::clone(self.file), line, column }
+    }
+
+    fn error(&mut self, place: &Place, code: &'static str, message: impl Into<String>) -> &mut Finding {
+        self.findings.push(Finding::error(place, code, message));
+        self.findings.last_mut().expect("it was pushed above")
+    }
+}
+
+fn new_key(node: Node, seen: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) -> Key {
+    let Node { place, data } = node;
+    let name = match data {
+        Data::Text(text) => match seen.get(&text.value) {
+            None => {
+                seen.insert(text.value.clone(), place.line);
+                Some(text.value)
+            }
+            Some(first) => {
+                let message = format!("key `{}` is given twice", text.value);
+                let help = format!("it stands in line {first} already");
+                findings.push(Finding::error(&place, "duplicate-key", message).help(help));
+                None
+            }
+        },
+        Data::Broken => None,
+        Data::Map(_) | Data::List(_) => {
+            findings.push(
+                Finding::error(&place, "wrong-type", "a key must be a text")
+                    .help("a text that starts with `{` or `[` needs quotes: \"{{ member.name }}…\""),
+            );
+            None
+        }
+        Data::Null | Data::Bool(_) | Data::Number(_) => {
+            findings
+                .push(Finding::error(&place, "wrong-type", "a key must be a text").help("put it in quotes"));
+            None
+        }
+    };
+    Key { place, name }
+}
+
+/// What `serde_yaml` reads as a number; `Some(None)` for one that JSON cannot hold.
+fn number(text: &str) -> Option<Option<serde_json::Number>> {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let negative = text.starts_with('-');
+    let radix = match unsigned.get(..2) {
+        Some("0x") => 16,
+        Some("0o") => 8,
+        Some("0b") => 2,
+        _ => 10,
+    };
+    let digits = if radix == 10 { unsigned } else { &unsigned[2..] };
+    // a leading zero makes a text, so that a telephone number stays what it is
+    let zero_led = radix == 10 && digits.len() > 1 && digits.starts_with('0');
+    if zero_led && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    if digits.starts_with(|c: char| c.is_ascii_hexdigit())
+        && let Ok(whole) = i128::from_str_radix(digits, radix)
+    {
+        let whole = if negative { -whole } else { whole };
+        return Some(
+            u64::try_from(whole).map(Into::into).or_else(|_| i64::try_from(whole).map(Into::into)).ok(),
+        );
+    }
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return Some(None);
+    }
+    if unsigned.starts_with(['+', '-']) || !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let float: f64 = text.parse().ok().filter(|float: &f64| float.is_finite())?;
+    Some(serde_json::Number::from_f64(float))
+}
+
+impl Text {
+    fn place_of(&self, offset: usize, start: &Place) -> Place {
+        let offset = floor_char_boundary(&self.value, offset);
+        match self.style {
+            Style::Plain | Style::SingleQuoted | Style::DoubleQuoted => {
+                self.place_on_first_line(offset, start)
+            }
+            Style::Literal => self.place_in_block(offset, start),
+            Style::Folded => start.clone(),
+        }
+    }
+
+    /// Walks the characters in the file beside those of the value.
+    fn place_on_first_line(&self, offset: usize, start: &Place) -> Place {
+        let mut raw = self.source[self.start..].chars();
+        let mut column = start.column;
+        if self.style != Style::Plain {
+            raw.next();
+            column += 1;
+        }
+        for expected in self.value[..offset].chars() {
+            let Some(width) = self.width_of(expected, &mut raw) else {
+                return start.clone();
+            };
+            column += width;
+        }
+        Place { file: Arc::clone(&start.file), line: start.line, column }
+    }
+
+    /// How many characters in the file one character of the value takes; none past the line's end.
+    fn width_of(&self, expected: char, raw: &mut Chars<'_>) -> Option<usize> {
+        let first = raw.next().filter(|c| *c != '\n' && *c != '\r')?;
+        match (self.style, first) {
+            (Style::SingleQuoted, '\'') => raw.next().map(|_| 2),
+            (Style::DoubleQuoted, '\\') => {
+                let digits = match raw.next()? {
+                    'x' => 2,
+                    'u' => 4,
+                    'U' => 8,
+                    '\n' | '\r' => return None,
+                    _ => 0,
+                };
+                let mut width = 2 + digits;
+                skip(raw, digits);
+                // JSON writes a character beyond U+FFFF as two escapes
+                if digits == 4 && expected > '\u{ffff}' && raw.as_str().starts_with("\\u") {
+                    skip(raw, 6);
+                    width += 6;
+                }
+                Some(width)
+            }
+            _ => Some(1),
+        }
+    }
+
+    /// saphyr starts a block at its first line that is not blank, after the indentation.
+    fn place_in_block(&self, offset: usize, start: &Place) -> Place {
+        let before = &self.value[..offset];
+        let blank = self.value.len() - self.value.trim_start_matches('\n').len();
+        let line_start = before.rfind('\n').map_or(0, |index| index + 1);
+        Place {
+            file: Arc::clone(&start.file),
+            line: (start.line + before.matches('\n').count()).saturating_sub(blank).max(1),
+            column: start.column + before[line_start..].chars().count(),
+        }
+    }
+}
+
+fn skip(raw: &mut Chars<'_>, count: usize) {
+    for _ in 0..count {
+        raw.next();
+    }
+}
+
+/// Reads a JSON file; none if it is not JSON.
+pub fn parse_json(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Option<Node> {
+    let text = decode(file, bytes, findings)?;
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+        let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+        // serde_json counts bytes
+        let until = floor_char_boundary(line, error.column().saturating_sub(1));
+        let place = Place {
+            file: Arc::clone(file),
+            line: error.line().max(1),
+            column: line[..until].chars().count() + 1,
+        };
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+        findings.push(Finding::error(&place, "json", format!("not JSON: {message}")));
+        return None;
+    }
+    let source: Arc<str> = text.as_str().into();
+    let mut scan = JsonScan { file, source: &source, rest: &text, line: 1, column: 1, findings };
+    scan.value()
+}
+
+/// Finds the places in a text that is known to be JSON, nested no deeper than `serde_json` allows.
+struct JsonScan<'a> {
+    file: &'a Arc<str>,
+    source: &'a Arc<str>,
+    rest: &'a str,
+    line: usize,
+    column: usize,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl<'a> JsonScan<'a> {
+    fn value(&mut self) -> Option<Node> {
+        self.space();
+        let place = self.place();
+        let data = match self.rest.chars().next()? {
+            '{' => self.map()?,
+            '[' => self.list()?,
+            '"' => Data::Text(self.text()?),
+            _ => {
+                let end = self.rest.find([',', ']', '}', ' ', '\t', '\r', '\n']).unwrap_or(self.rest.len());
+                match serde_json::from_str(self.advance(end)).ok()? {
+                    serde_json::Value::Bool(truth) => Data::Bool(truth),
+                    serde_json::Value::Number(number) => Data::Number(number),
+                    _ => Data::Null,
+                }
+            }
+        };
+        Some(Node { place, data })
+    }
+
+    fn list(&mut self) -> Option<Data> {
+        let mut items = Vec::new();
+        self.advance(1);
+        loop {
+            self.space();
+            match self.rest.chars().next()? {
+                ']' => break,
+                ',' => {
+                    self.advance(1);
+                }
+                _ => items.push(self.value()?),
+            }
+        }
+        self.advance(1);
+        Some(Data::List(items))
+    }
+
+    fn map(&mut self) -> Option<Data> {
+        let mut entries = Vec::new();
+        let mut seen = HashMap::new();
+        self.advance(1);
+        loop {
+            self.space();
+            match self.rest.chars().next()? {
+                '}' => break,
+                ',' => {
+                    self.advance(1);
+                }
+                _ => {
+                    let place = self.place();
+                    let text = self.text()?;
+                    self.space();
+                    self.advance(1);
+                    let value = self.value()?;
+                    let key = new_key(Node { place, data: Data::Text(text) }, &mut seen, self.findings);
+                    if let Key { name: Some(key), place } = key {
+                        entries.push(Entry { key, place, value });
+                    }
+                }
+            }
+        }
+        self.advance(1);
+        Some(Data::Map(entries))
+    }
+
+    fn text(&mut self) -> Option<Text> {
+        let start = self.source.len() - self.rest.len();
+        let mut escaped = false;
+        let end = self.rest.char_indices().skip(1).find_map(|(index, c)| {
+            let closes = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            closes.then_some(index + 1)
+        })?;
+        let value = serde_json::from_str(self.advance(end)).ok()?;
+        Some(Text { value, style: Style::DoubleQuoted, source: Arc::clone(self.source), start })
+    }
+
+    fn space(&mut self) {
+        let end = self.rest.find(|c: char| !c.is_ascii_whitespace()).unwrap_or(self.rest.len());
+        self.advance(end);
+    }
+
+    fn advance(&mut self, bytes: usize) -> &'a str {
+        let (passed, rest) = self.rest.split_at(bytes);
+        for c in passed.chars() {
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.rest = rest;
+        passed
+    }
+
+    fn place(&self) -> Place {
+        Place { file: Arc::clone(self.file), line: self.line, column: self.column }
+    }
+}
+
+#[cfg(test)]
+mod tests;
