@@ -4,4 +4,6 @@ pub mod model;
 
 pub mod scenario;
 
+pub mod engine;
+
 pub mod clock;

@@ -1,0 +1,499 @@
+//! Pure decisions: a member's file and what comes in, to a changed file and what is to be done.
+//!
+//! No clock, store, network, randomness or environment: `now` is an argument and the same inputs give
+//! the same result. Every decision carries its reason as a [`Happening`].
+//!
+//! [`take`] handles whatever concerns one member. It ends by advancing every enrollment as far as it
+//! goes at `now`, and by setting [`MemberFile::wake`] to the next instant that has something in it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{
+    Attributes, Delivery, Enrollment, EnrollmentId, Event, Flight, Friendship, Happening, LineUserId,
+    MemberFile, MemberId, RetryKey, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
+    limits,
+};
+use crate::scenario::program::{EnrollmentScope, MemberScope, Names, Scope};
+use crate::scenario::{Scenario, ScenarioSet, Step, message};
+
+pub mod change;
+pub mod flight;
+pub mod plan;
+pub mod quiet_hours;
+pub mod schedule;
+pub mod suppression;
+pub mod trigger;
+
+pub use change::Change;
+pub use flight::Fate;
+pub use trigger::Refusal;
+
+/// How long a step waits for one of another enrollment of the same member that is in flight.
+pub const WAIT_FOR_OTHERS: SignedDuration = SignedDuration::from_mins(1);
+
+/// What decisions are made by, beside the member's file.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub now: Timestamp,
+    pub scenarios: &'a ScenarioSet,
+    /// The bot's user id, or what stands for it: part of every enrollment's identity.
+    pub channel: &'a str,
+    pub sending: Sending,
+}
+
+/// Whether deliveries may be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    Open,
+    /// Sends are on hold, or the outbox is full: what is due stays due.
+    Held,
+}
+
+/// What comes in for one member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Something the member did. A second one with the same id is a duplicate.
+    Event(Event),
+    /// What LINE's webhook told: the event, and what it says of the friendship.
+    Line { event: Event, friendship: Option<Friendship> },
+    /// Only what a webhook says of the friendship, where there is no room for what scenarios would do.
+    Told { event: Event, friendship: Friendship },
+    /// The shop's own knowledge of the member.
+    Change(Change),
+    /// The time has come, or the scenarios have changed.
+    Due,
+    /// What became of a delivery in flight.
+    Settle { enrollment: EnrollmentId, retry_key: RetryKey, fate: Fate },
+}
+
+/// How an input was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Changed,
+    /// An event that was handled before: nothing has changed.
+    Duplicate,
+}
+
+/// What came of an input, beside the changed file.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub happenings: Vec<Happening>,
+    pub pushes: Vec<Push>,
+    /// Runs that the event at hand has converted and that it is still to end.
+    converted: Vec<usize>,
+}
+
+/// A delivery to be put into the outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Push {
+    pub member: MemberId,
+    pub delivery: Delivery,
+    pub retry_key: RetryKey,
+    pub scenario: ScenarioId,
+    pub to: LineUserId,
+    /// The rendered message objects, a JSON array.
+    pub messages: String,
+    pub silent: bool,
+    pub due: Timestamp,
+}
+
+/// Takes an input for the member and carries every enrollment as far as it goes at `now`.
+///
+/// # Errors
+/// A [`Refusal`] leaves `file` in a state that must be thrown away.
+pub fn take(
+    file: &mut MemberFile,
+    input: &Input,
+    context: &Context<'_>,
+    verdict: &mut Verdict,
+) -> Result<Taken, Refusal> {
+    let mut turn = Turn { file, context, verdict };
+    let taken = match input {
+        Input::Event(event) => turn.event(event)?,
+        Input::Line { event, friendship } => turn.line_event(event, *friendship)?,
+        Input::Told { event, friendship } => {
+            turn.befriend(*friendship, event.at);
+            Taken::Changed
+        }
+        Input::Change(change) => turn.change(change)?,
+        Input::Due => Taken::Changed,
+        Input::Settle { enrollment, retry_key, fate } => {
+            turn.settle(*enrollment, *retry_key, fate);
+            Taken::Changed
+        }
+    };
+    turn.advance();
+    Ok(taken)
+}
+
+/// One input being taken.
+struct Turn<'a> {
+    file: &'a mut MemberFile,
+    context: &'a Context<'a>,
+    verdict: &'a mut Verdict,
+}
+
+/// What is to become of the next step of an enrollment.
+#[derive(Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing yet.
+    Wait {
+        until: Timestamp,
+    },
+    /// It is due, and moved to later.
+    Defer {
+        until: Timestamp,
+        reason: DeferReason,
+    },
+    Skip {
+        reason: SkipReason,
+    },
+    Push {
+        due: Timestamp,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeferReason {
+    /// Outside the send window.
+    Hours,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// Its moment has passed by more than it may.
+    Late,
+    /// A later step of the enrollment is due as well.
+    Superseded,
+    /// Its condition is false.
+    Condition,
+    /// Its condition could not be told: `missing(member.plan)`, `error(…)`.
+    Undecidable(String),
+    /// No LINE user is linked to the member.
+    Unlinked,
+    /// The member has blocked the account.
+    Blocked,
+}
+
+impl SkipReason {
+    fn word(&self) -> &str {
+        match self {
+            SkipReason::Late => "late",
+            SkipReason::Superseded => "superseded",
+            SkipReason::Condition => "when",
+            SkipReason::Undecidable(why) => why,
+            SkipReason::Unlinked => "unlinked",
+            SkipReason::Blocked => "blocked",
+        }
+    }
+
+    fn settlement(&self) -> Settlement {
+        match self {
+            SkipReason::Late | SkipReason::Superseded => Settlement::Late,
+            _ => Settlement::Skipped,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Carries every enrollment as far as it goes and sets the member's wake.
+    fn advance(&mut self) {
+        for index in 0..self.file.enrollments.len() {
+            self.advance_enrollment(index);
+        }
+        self.file.enrollments.retain(|run| !is_over(run));
+        self.file.wake = (self.file.enrollments.iter())
+            .filter_map(|run| match run.now {
+                Standing::Waiting { until } => Some(until),
+                Standing::InFlight(_) => None,
+            })
+            .min()
+            .and_then(whole_ms);
+    }
+
+    fn advance_enrollment(&mut self, index: usize) {
+        let id = self.file.enrollments[index].scenario.clone();
+        let Some(scenario) = self.context.scenarios.get(&id).cloned() else {
+            return self.exit(index, "removed");
+        };
+        // every round settles a step, so the number of steps bounds the rounds
+        while self.file.enrollments[index].now.is_waiting() && !self.file.enrollments[index].left {
+            let Some(step) = next_step(&scenario, &self.file.enrollments[index]) else {
+                return self.complete(index);
+            };
+            match self.decide(&scenario, index, step) {
+                Decision::Wait { until } => {
+                    self.file.enrollments[index].now = Standing::Waiting { until };
+                    return;
+                }
+                Decision::Defer { until, reason: DeferReason::Hours } => {
+                    let waiting = Standing::Waiting { until };
+                    if self.file.enrollments[index].now != waiting {
+                        self.note_step(index, &step.id, What::Deferred, Some("hours"), Some(until));
+                        self.file.enrollments[index].now = waiting;
+                    }
+                    return;
+                }
+                Decision::Skip { reason } => {
+                    self.note_step(index, &step.id, What::Skipped, Some(reason.word()), None);
+                    self.settle_step(index, &step.id, reason.settlement());
+                }
+                Decision::Push { due } => {
+                    if let Err(reason) = self.push(&scenario, index, step, due) {
+                        self.note_step(index, &step.id, What::Rejected, Some(&reason), None);
+                        self.settle_step(index, &step.id, Settlement::Rejected);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to become of `step`, the next one of an enrollment, at this instant.
+    fn decide(&self, scenario: &Scenario, index: usize, step: &Step) -> Decision {
+        let now = self.context.now;
+        let run = &self.file.enrollments[index];
+        let slot = schedule::slot(scenario, step, run);
+        if now < slot.look_at {
+            return Decision::Wait { until: slot.look_at };
+        }
+        let goes_out = match slot.hours {
+            Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
+            None => now,
+        };
+        if slot.is_late(goes_out) {
+            return Decision::Skip { reason: SkipReason::Late };
+        }
+        if now.duration_since(slot.due) > scenario.grace && self.is_superseded(scenario, run, step) {
+            return Decision::Skip { reason: SkipReason::Superseded };
+        }
+        if goes_out > now {
+            return Decision::Defer { until: goes_out, reason: DeferReason::Hours };
+        }
+        if let Some(reason) = suppression::suppression(self.file) {
+            return Decision::Skip { reason };
+        }
+        if let Err(reason) = self.condition(scenario, run, step) {
+            return Decision::Skip { reason };
+        }
+        match self.others_in_flight(index, slot.due) {
+            Some(until) if now < until => Decision::Wait { until },
+            _ if self.context.sending == Sending::Held => Decision::Wait { until: now },
+            _ => Decision::Push { due: slot.due },
+        }
+    }
+
+    /// True if a later step, due by its own time, would go out now in place of `step`.
+    fn is_superseded(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> bool {
+        let later = scenario.steps.iter().skip_while(|s| s.id != step.id).skip(1);
+        later.filter(|s| schedule::has_own_time(&s.timing) && is_open(run, &s.id)).any(|later| {
+            let slot = schedule::slot(scenario, later, run);
+            slot.due <= self.context.now
+                && !slot.is_late(self.context.now)
+                && self.condition(scenario, run, later).is_ok()
+        })
+    }
+
+    fn condition(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> Result<(), SkipReason> {
+        let Some(condition) = step.condition else { return Ok(()) };
+        match scenario.program.test(condition, &self.names_of(run, &run.event)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SkipReason::Condition),
+            Err(failure) => Err(SkipReason::Undecidable(failure.to_string())),
+        }
+    }
+
+    /// The instant until which a step waits for a delivery of another enrollment, if one is in flight.
+    fn others_in_flight(&self, index: usize, due: Timestamp) -> Option<Timestamp> {
+        let flights = self.file.enrollments.iter().enumerate().filter(|(other, _)| *other != index);
+        let since = flights
+            .filter_map(|(_, run)| match &run.now {
+                Standing::InFlight(flight) => Some(flight.since),
+                Standing::Waiting { .. } => None,
+            })
+            .min()?;
+        Some(since.max(due).saturating_add(WAIT_FOR_OTHERS).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Renders a step and puts it in flight.
+    ///
+    /// # Errors
+    /// Why it cannot be rendered.
+    fn push(&mut self, scenario: &Scenario, index: usize, step: &Step, due: Timestamp) -> Result<(), String> {
+        let run = &self.file.enrollments[index];
+        let messages = scenario
+            .program
+            .render(&step.messages, &self.names_of(run, &run.event))
+            .map_err(|failure| format!("render({failure})"))?;
+        if !step.messages.is_literal() {
+            message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
+        }
+        let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
+        let record = record_mut(&mut self.file.enrollments[index], &step.id);
+        let (revision, generation) = (record.revision, record.generation);
+        let run = &mut self.file.enrollments[index];
+        let delivery = Delivery { enrollment: run.id, step: step.id.clone(), revision, generation };
+        let retry_key = RetryKey::derive([&delivery]);
+        let (step_id, since, anchor) = (step.id.clone(), self.context.now, run.anchor);
+        run.now = Standing::InFlight(Flight { step: step_id, retry_key, revision, since, due, anchor });
+        self.verdict.pushes.push(Push {
+            member: self.file.id.clone(),
+            delivery,
+            retry_key,
+            scenario: scenario.id.clone(),
+            to,
+            messages,
+            silent: step.messages.silent,
+            due,
+        });
+        Ok(())
+    }
+
+    /// Closes a step and lets the enrollment move on.
+    fn settle_step(&mut self, index: usize, step: &StepId, how: Settlement) {
+        let now = self.context.now;
+        let run = &mut self.file.enrollments[index];
+        record_mut(run, step).settled = Some(Settled { at: now, how });
+        run.reached_at = now;
+        run.now = Standing::Waiting { until: now };
+    }
+
+    fn complete(&mut self, index: usize) {
+        let run = &mut self.file.enrollments[index];
+        run.left = true;
+        let sent = run
+            .steps
+            .iter()
+            .any(|r| r.revision > 0 || r.settled.is_some_and(|settled| settled.how == Settlement::Accepted));
+        self.note(index, What::Completed, (!sent).then_some("nothing_sent"), None);
+    }
+
+    /// Ends an enrollment; one with a delivery in flight is kept until that is settled.
+    fn exit(&mut self, index: usize, reason: &str) {
+        if !self.file.enrollments[index].left {
+            self.file.enrollments[index].left = true;
+            self.note(index, What::Exited, Some(reason), None);
+        }
+    }
+
+    fn note(&mut self, index: usize, what: What, reason: Option<&str>, until: Option<Timestamp>) {
+        let scenario = Some(self.file.enrollments[index].scenario.clone());
+        self.record(Happening {
+            at: self.context.now,
+            what,
+            scenario,
+            step: None,
+            reason: reason.map(Arc::from),
+            until,
+        });
+    }
+
+    fn note_step(
+        &mut self,
+        index: usize,
+        step: &StepId,
+        what: What,
+        reason: Option<&str>,
+        until: Option<Timestamp>,
+    ) {
+        let scenario = Some(self.file.enrollments[index].scenario.clone());
+        self.record(Happening {
+            at: self.context.now,
+            what,
+            scenario,
+            step: Some(step.clone()),
+            reason: reason.map(Arc::from),
+            until,
+        });
+    }
+
+    fn record(&mut self, mut happening: Happening) {
+        if let Some(reason) = &happening.reason
+            && reason.len() > limits::REASON_BYTES
+        {
+            let end = (0..=limits::REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+            happening.reason = Some(reason[..end].into());
+        }
+        self.file.journal.push(happening.clone());
+        self.verdict.happenings.push(happening);
+    }
+
+    /// The names for something about an enrollment: a step with the enrollment's own event, a rule with
+    /// the event at hand.
+    fn names_of(&self, run: &Enrollment, event: &Arc<Attributes>) -> Names {
+        Names::new(Scope {
+            member: member_scope(self.file),
+            event: Some(Arc::clone(event)),
+            enrollment: Some(EnrollmentScope {
+                id: run.id,
+                key: run.key.clone(),
+                entered_at: run.entered_at,
+            }),
+            anchor: Some(run.anchor),
+            now: self.context.now,
+        })
+    }
+}
+
+/// The values under `member` in expressions.
+fn member_scope(file: &MemberFile) -> Arc<MemberScope> {
+    Arc::new(MemberScope {
+        id: file.id.clone(),
+        attributes: Arc::clone(&file.attributes),
+        tags: Arc::clone(&file.tags),
+        // a friend who is not linked yet is reachable, but is nobody the shop knows
+        linked: file.link.is_some() && file.id.as_provisional().is_none(),
+        friend: file.link.as_ref().is_some_and(|link| link.friendship == Friendship::Friend),
+    })
+}
+
+impl Standing {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Standing::Waiting { .. })
+    }
+}
+
+/// Cuts an instant to the milliseconds that are stored, so that what is in memory equals what is read.
+fn whole_ms(instant: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_millisecond(instant.as_millisecond()).ok()
+}
+
+/// True for an enrollment that has ended and has nothing in flight.
+fn is_over(run: &Enrollment) -> bool {
+    run.left && run.now.is_waiting()
+}
+
+fn record<'a>(run: &'a Enrollment, step: &StepId) -> Option<&'a StepRecord> {
+    run.steps.iter().find(|record| record.step == *step)
+}
+
+fn record_mut<'a>(run: &'a mut Enrollment, step: &StepId) -> &'a mut StepRecord {
+    let index = match run.steps.iter().position(|record| record.step == *step) {
+        Some(index) => index,
+        None => {
+            let step = step.clone();
+            run.steps.push(StepRecord { step, revision: 0, generation: 0, settled: None });
+            run.steps.len() - 1
+        }
+    };
+    &mut run.steps[index]
+}
+
+fn is_open(run: &Enrollment, step: &StepId) -> bool {
+    record(run, step).is_none_or(|record| record.settled.is_none())
+}
+
+/// The step that an enrollment is at: one that was opened again, or the first after all that are
+/// settled. A step that an edit put before a settled one is passed over.
+fn next_step<'a>(scenario: &'a Scenario, run: &Enrollment) -> Option<&'a Step> {
+    let is_settled = |step: &Step| record(run, &step.id).is_some_and(|r| r.settled.is_some());
+    let after_settled = scenario.steps.iter().rposition(is_settled).map_or(0, |last| last + 1);
+    scenario.steps.iter().enumerate().find_map(|(index, step)| {
+        let open = match record(run, &step.id) {
+            Some(record) => record.settled.is_none(),
+            None => index >= after_settled,
+        };
+        open.then_some(step)
+    })
+}

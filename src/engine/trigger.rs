@@ -1,0 +1,459 @@
+//! What an event does: it converts, ends, moves or starts runs, in this order.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Taken, Turn, member_scope, record_mut, schedule, whole_ms};
+use crate::model::{
+    Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, MemberFile,
+    ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
+};
+use crate::scenario::program::{Condition, Expression, Failure, Names, Scope, parse_instant};
+use crate::scenario::{Again, Enter, Goal, Scenario, Update};
+
+/// Why something was not taken in; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the data is {size_bytes} bytes as JSON; at most {} fit", limits::EVENT_DATA_BYTES)]
+    EventDataTooLarge { size_bytes: usize },
+    #[error(
+        "the attributes and tags would be {size_bytes} bytes as JSON; at most {} fit",
+        limits::ATTRIBUTES_BYTES
+    )]
+    AttributesTooLarge { size_bytes: usize },
+    #[error("the member has {} runs that have not ended; no more can start", limits::LIVE_ENROLLMENTS)]
+    TooManyEnrollments,
+    #[error("the member's file would be {size_bytes} bytes; at most {} fit", limits::MEMBER_FILE_BYTES)]
+    MemberFileFull { size_bytes: usize },
+}
+
+/// A condition and a key of an event rule, evaluated for one event.
+#[derive(Clone, Copy)]
+struct Rule {
+    condition: Option<Condition>,
+    key: Option<Expression>,
+}
+
+impl Turn<'_> {
+    pub(super) fn event(&mut self, event: &Event) -> Result<Taken, Refusal> {
+        if let Some(id) = &event.id
+            && !self.remember(fingerprint(id))
+        {
+            return Ok(Taken::Duplicate);
+        }
+        self.react(event)?;
+        Ok(Taken::Changed)
+    }
+
+    pub(super) fn line_event(
+        &mut self,
+        event: &Event,
+        friendship: Option<Friendship>,
+    ) -> Result<Taken, Refusal> {
+        if let Some(id) = &event.id
+            && !self.remember(fingerprint(id))
+        {
+            return Ok(Taken::Duplicate);
+        }
+        if let Some(friendship) = friendship {
+            self.befriend(friendship, event.at);
+        }
+        self.react(event)?;
+        Ok(Taken::Changed)
+    }
+
+    /// Takes over what a webhook says of the friendship, unless a newer one has said otherwise.
+    pub(super) fn befriend(&mut self, friendship: Friendship, told_at: Timestamp) {
+        let Some(link) = &mut self.file.link else { return };
+        if link.told_at.is_some_and(|newer| newer > told_at) {
+            return;
+        }
+        let before = link.friendship;
+        (link.friendship, link.told_at) = (friendship, Some(told_at));
+        let what = match (before, friendship) {
+            (Friendship::Blocked, Friendship::Friend) => What::Unblocked,
+            (Friendship::Unknown | Friendship::Friend, Friendship::Blocked) => What::Blocked,
+            _ => return,
+        };
+        let at = self.context.now;
+        self.record(Happening { at, what, scenario: None, step: None, reason: None, until: None });
+    }
+
+    /// True the first time an event's id comes.
+    fn remember(&mut self, id: u64) -> bool {
+        let now = self.context.now;
+        let seen = &mut self.file.seen;
+        if seen.iter().any(|event| event.id == id && now.duration_since(event.at) <= limits::SEEN_EVENTS_FOR)
+        {
+            return false;
+        }
+        let too_old = |event: &SeenEvent| now.duration_since(event.at) > limits::SEEN_EVENTS_FOR;
+        let oldest_to_keep = (seen.len() + 1).saturating_sub(limits::SEEN_EVENTS);
+        seen.drain(..oldest_to_keep);
+        seen.retain(|event| !too_old(event));
+        seen.push(SeenEvent { id, at: now });
+        true
+    }
+
+    /// Lets every scenario that listens react to an event.
+    pub(super) fn react(&mut self, event: &Event) -> Result<(), Refusal> {
+        let size_bytes = json_bytes(&event.data);
+        if size_bytes > limits::EVENT_DATA_BYTES {
+            return Err(Refusal::EventDataTooLarge { size_bytes });
+        }
+        let listening = self.context.scenarios.listening_to(&event.name);
+        if listening.is_empty() {
+            return Ok(());
+        }
+        let data = Arc::new(event.data.clone());
+        let names = Names::new(Scope {
+            member: member_scope(self.file),
+            event: Some(Arc::clone(&data)),
+            enrollment: None,
+            anchor: None,
+            now: self.context.now,
+        });
+        for scenario in listening {
+            for goal in scenario.goal.iter().filter(|goal| goal.on == event.name) {
+                self.convert(scenario, goal, event, &data);
+            }
+            for exit in scenario.exit.iter().filter(|exit| exit.on == event.name) {
+                let rule = Rule { condition: exit.condition, key: exit.key };
+                for index in self.matching(scenario, rule, &data) {
+                    self.exit(index, &format!("event({})", event.name));
+                }
+            }
+            self.end_converted(scenario);
+            for update in scenario.update.iter().filter(|update| update.on == event.name) {
+                self.update(scenario, update, &data)?;
+            }
+            let rules = scenario.enter.iter().filter(|enter| enter.on == event.name);
+            for enter in rules {
+                if self.enter(scenario, enter, event, &data, &names)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The live runs of a scenario that a rule of it means, for one event.
+    fn matching(&self, scenario: &Scenario, rule: Rule, data: &Arc<Attributes>) -> Vec<usize> {
+        let runs = self.file.enrollments.iter().enumerate();
+        runs.filter(|(_, run)| run.scenario == scenario.id && !run.left)
+            .filter(|(_, run)| {
+                let names = self.names_of(run, data);
+                let holds = |condition| scenario.program.test(condition, &names).unwrap_or(false);
+                let is_of_run = |key| {
+                    scenario.program.text(key, &names).is_ok_and(|key| run.key.as_deref() == Some(&*key))
+                };
+                rule.condition.is_none_or(holds) && rule.key.is_none_or(is_of_run)
+            })
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn convert(&mut self, scenario: &Scenario, goal: &Goal, event: &Event, data: &Arc<Attributes>) {
+        let rule = Rule { condition: goal.condition, key: goal.key };
+        for index in self.matching(scenario, rule, data) {
+            let run = &self.file.enrollments[index];
+            let names = self.names_of(run, data);
+            let in_time = goal
+                .within
+                .as_ref()
+                .is_none_or(|within| event.at <= schedule::shift(run.entered_at, within, &scenario.zone));
+            if in_time {
+                let value = goal.value.map(|value| scenario.program.text(value, &names));
+                let value = value.and_then(Result::ok).map(|value| format!("value({value})"));
+                self.note(index, What::Converted, value.as_deref(), None);
+                self.verdict.converted.push(index);
+            }
+        }
+    }
+
+    /// Ends the runs that have just converted, unless an exit has ended them already.
+    fn end_converted(&mut self, scenario: &Scenario) {
+        for index in std::mem::take(&mut self.verdict.converted) {
+            if self.file.enrollments[index].scenario == scenario.id {
+                self.exit(index, "goal");
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        scenario: &Scenario,
+        update: &Update,
+        data: &Arc<Attributes>,
+    ) -> Result<(), Refusal> {
+        let rule = Rule { condition: update.condition, key: update.key };
+        for index in self.matching(scenario, rule, data) {
+            let run = &mut self.file.enrollments[index];
+            let merged = Arc::make_mut(&mut run.event);
+            merged.extend(data.iter().map(|(name, value)| (name.clone(), value.clone())));
+            let size_bytes = json_bytes(merged);
+            if size_bytes > limits::EVENT_DATA_BYTES {
+                return Err(Refusal::EventDataTooLarge { size_bytes });
+            }
+            let Some(anchor) = scenario.anchor else { continue };
+            let event = Some(Arc::clone(&run.event));
+            let names = Names::new(Scope {
+                member: member_scope(self.file),
+                event,
+                enrollment: None,
+                anchor: None,
+                now: self.context.now,
+            });
+            match anchor_at(scenario, anchor, &names) {
+                Ok(anchor) => self.move_anchor(scenario, index, anchor),
+                // without a new date the old one stands
+                Err(reason) => self.note(index, What::Moved, Some(&reason), None),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the run's days from a new anchor: steps that were late are open again, and those that
+    /// have been sent as well where they are to be sent for the new date.
+    fn move_anchor(&mut self, scenario: &Scenario, index: usize, anchor: Timestamp) {
+        let now = self.context.now;
+        let run = &mut self.file.enrollments[index];
+        if run.anchor == anchor {
+            return;
+        }
+        let was_before: Vec<bool> =
+            scenario.steps.iter().map(|step| schedule::is_before_anchor(scenario, step, run)).collect();
+        run.anchor = anchor;
+        for (step, was_before) in scenario.steps.iter().zip(was_before) {
+            let in_flight = matches!(&run.now, Standing::InFlight(flight) if flight.step == step.id);
+            let resend = step.resend.unwrap_or(was_before);
+            let Some(record) = run.steps.iter_mut().find(|record| record.step == step.id) else {
+                continue;
+            };
+            match record.settled.map(|settled| settled.how) {
+                Some(Settlement::Late) => record.settled = None,
+                Some(Settlement::Accepted) if resend => {
+                    record.settled = None;
+                    record.revision += 1;
+                }
+                None if in_flight && resend => record.revision += 1,
+                _ => {}
+            }
+        }
+        if matches!(run.now, Standing::Waiting { .. }) {
+            run.now = Standing::Waiting { until: now };
+        }
+        self.note(index, What::Moved, None, Some(anchor));
+    }
+
+    /// Starts a run if the rule asks for one; true if the rule's condition holds.
+    fn enter(
+        &mut self,
+        scenario: &Scenario,
+        enter: &Enter,
+        event: &Event,
+        data: &Arc<Attributes>,
+        names: &Names,
+    ) -> Result<bool, Refusal> {
+        match enter.condition.map(|condition| scenario.program.test(condition, names)) {
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => return Ok(false),
+            Some(Err(failure)) => {
+                self.not_enrolled(scenario, &failure.to_string());
+                return Ok(false);
+            }
+        }
+        match self.plan_entry(scenario, enter, event, names) {
+            Ok((key, anchor)) => self.enroll(scenario, key, anchor, event, data)?,
+            Err(reason) => self.not_enrolled(scenario, &reason),
+        }
+        Ok(true)
+    }
+
+    /// The key and the anchor of a new run.
+    ///
+    /// # Errors
+    /// The reason why there can be none.
+    fn plan_entry(
+        &self,
+        scenario: &Scenario,
+        enter: &Enter,
+        event: &Event,
+        names: &Names,
+    ) -> Result<(Option<Arc<str>>, Timestamp), String> {
+        let key = match enter.key {
+            Some(key) => Some(scenario.program.text(key, names).map_err(|failure| failure.to_string())?),
+            None => None,
+        };
+        if key.as_ref().is_some_and(|key| key.len() > crate::model::MAX_NAME_BYTES) {
+            return Err(format!("error(the key is over {} bytes)", crate::model::MAX_NAME_BYTES));
+        }
+        if !self.may_enter(scenario, &enter.again, key.as_deref(), event.at) {
+            return Err("again".into());
+        }
+        let anchor = match scenario.anchor {
+            Some(anchor) => anchor_at(scenario, anchor, names)?,
+            None => event.at,
+        };
+        Ok((key.map(Arc::from), anchor))
+    }
+
+    fn may_enter(&self, scenario: &Scenario, again: &Again, key: Option<&str>, at: Timestamp) -> bool {
+        let before = (self.file.entries.iter())
+            .find(|entries| entries.scenario == scenario.id && entries.key == entries_key(key));
+        let live = (self.file.enrollments.iter())
+            .any(|run| run.scenario == scenario.id && !run.left && run.key.as_deref() == key);
+        match again {
+            Again::Always => true,
+            Again::Never => before.is_none(),
+            Again::AfterExit => !live,
+            Again::CoolDown(pause) => {
+                !live
+                    && before.is_none_or(|entries| at >= schedule::shift(entries.last, pause, &scenario.zone))
+            }
+        }
+    }
+
+    fn enroll(
+        &mut self,
+        scenario: &Scenario,
+        key: Option<Arc<str>>,
+        anchor: Timestamp,
+        event: &Event,
+        data: &Arc<Attributes>,
+    ) -> Result<(), Refusal> {
+        if self.file.enrollments.iter().filter(|run| !run.left).count() >= limits::LIVE_ENROLLMENTS {
+            return Err(Refusal::TooManyEnrollments);
+        }
+        let size_bytes = self.size_at_the_end(scenario, data);
+        if size_bytes > limits::RUNS_BYTES {
+            return Err(Refusal::MemberFileFull { size_bytes });
+        }
+        let ordinal = next_ordinal(self.file, &scenario.id, key.as_deref(), event.at);
+        let id =
+            EnrollmentId::derive(self.context.channel, &self.file.id, &scenario.id, key.as_deref(), ordinal);
+        self.file.enrollments.push(Enrollment {
+            id,
+            scenario: scenario.id.clone(),
+            key,
+            entered_at: event.at,
+            anchor,
+            event: Arc::clone(data),
+            steps: Vec::new(),
+            reached_at: event.at,
+            now: Standing::Waiting { until: self.context.now },
+            left: false,
+        });
+        let index = self.file.enrollments.len() - 1;
+        self.note(index, What::Enrolled, None, None);
+        Ok(())
+    }
+
+    /// What the runs of the member, with one more, will take in its file once all their steps are
+    /// settled: an estimate from above, in bytes.
+    fn size_at_the_end(&self, scenario: &Scenario, data: &Attributes) -> usize {
+        const RUN: usize = 300;
+        let steps = |scenario: &Scenario| -> usize {
+            scenario.steps.iter().map(|step| step.id.as_str().len() + limits::STEP_BYTES).sum()
+        };
+        let live = self.file.enrollments.iter().map(|run| {
+            let planned = self.context.scenarios.get(&run.scenario).map_or(0, |scenario| steps(scenario));
+            RUN + json_bytes(&run.event) + planned.max(run.steps.len() * limits::STEP_BYTES)
+        });
+        live.sum::<usize>() + RUN + json_bytes(data) + steps(scenario)
+    }
+
+    fn not_enrolled(&mut self, scenario: &Scenario, reason: &str) {
+        self.record(Happening {
+            at: self.context.now,
+            what: What::NotEnrolled,
+            scenario: Some(scenario.id.clone()),
+            step: None,
+            reason: Some(Arc::from(reason)),
+            until: None,
+        });
+    }
+}
+
+/// The instant that an anchor expression tells.
+///
+/// # Errors
+/// The reason why it tells none.
+fn anchor_at(scenario: &Scenario, anchor: Expression, names: &Names) -> Result<Timestamp, String> {
+    let text = scenario.program.text(anchor, names).map_err(|failure: Failure| failure.to_string())?;
+    let instant = parse_instant(&text, &scenario.zone).and_then(whole_ms);
+    instant.ok_or_else(|| "error(the anchor is not a date and time)".into())
+}
+
+pub(super) fn entries_key(key: Option<&str>) -> EntriesKey {
+    key.map_or(EntriesKey::None, |key| EntriesKey::Key(fingerprint(key)))
+}
+
+/// Counts an entry and gives its ordinal.
+fn next_ordinal(file: &mut MemberFile, scenario: &ScenarioId, key: Option<&str>, at: Timestamp) -> u32 {
+    let key = entries_key(key);
+    let known = file.entries.iter().position(|e| e.scenario == *scenario && e.key == key);
+    let mut entries = match known {
+        Some(index) => file.entries.remove(index),
+        None => {
+            let folded = (file.entries.iter())
+                .find(|e| e.scenario == *scenario && e.key == EntriesKey::Folded)
+                .map_or(0, |folded| folded.next_ordinal);
+            Entries { scenario: scenario.clone(), key, next_ordinal: folded, last: at }
+        }
+    };
+    let ordinal = entries.next_ordinal;
+    entries.next_ordinal += 1;
+    entries.last = entries.last.max(at);
+    // the newest stand last, so that the oldest are folded first
+    file.entries.push(entries);
+    fold_entries(file);
+    ordinal
+}
+
+/// Keeps the list of entries within its bound: the oldest keys without a live run lose their own count.
+pub(super) fn fold_entries(file: &mut MemberFile) {
+    while file.entries.len() > limits::ENTRIES {
+        let live = |entries: &Entries| {
+            (file.enrollments.iter())
+                .any(|run| run.scenario == entries.scenario && entries_key(run.key.as_deref()) == entries.key)
+        };
+        let oldest = file.entries.iter().position(|e| matches!(e.key, EntriesKey::Key(_)) && !live(e));
+        let Some(oldest) = oldest else { return };
+        let folding = file.entries.remove(oldest);
+        let folded =
+            (file.entries.iter_mut()).find(|e| e.scenario == folding.scenario && e.key == EntriesKey::Folded);
+        match folded {
+            Some(folded) => {
+                folded.next_ordinal = folded.next_ordinal.max(folding.next_ordinal);
+                folded.last = folded.last.max(folding.last);
+            }
+            None => file.entries.insert(0, Entries { key: EntriesKey::Folded, ..folding }),
+        }
+    }
+}
+
+/// The size of an object as JSON, in bytes.
+pub(super) fn json_bytes(attributes: &Attributes) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, attributes).expect("a JSON object can always be written");
+    count.0
+}
+
+impl Turn<'_> {
+    /// Opens a step again for a new attempt under a new identity.
+    pub(super) fn next_generation(&mut self, index: usize, step: &crate::model::StepId) {
+        record_mut(&mut self.file.enrollments[index], step).generation += 1;
+    }
+}
