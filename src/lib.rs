@@ -7,3 +7,5 @@ pub mod scenario;
 pub mod engine;
 
 pub mod clock;
+
+pub mod store;

@@ -1,0 +1,254 @@
+//! What every engine must do, told once and run against each.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::folder::Folder;
+use super::sled::SledStore;
+use super::*;
+
+/// A store that can be made to lose what was not flushed and opened again.
+trait Rig {
+    fn store(&self) -> Arc<dyn Store>;
+    /// Loses at most what was not flushed, and opens what is left.
+    fn crash(&mut self);
+}
+
+struct MemoryRig(Arc<MemoryStore>);
+
+impl Rig for MemoryRig {
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.clone()
+    }
+    fn crash(&mut self) {
+        self.0.cut_power(self.0.unflushed() / 2);
+    }
+}
+
+/// sled with its process gone and its files as they are; power cuts need a file system of their own.
+struct SledRig {
+    folder: tempfile::TempDir,
+    store: Option<Arc<SledStore>>,
+}
+
+impl SledRig {
+    fn new() -> SledRig {
+        let mut rig = SledRig { folder: tempfile::tempdir().unwrap(), store: None };
+        rig.open();
+        rig
+    }
+    fn open(&mut self) {
+        let folder = Folder::lock(self.folder.path()).unwrap();
+        self.store = Some(Arc::new(SledStore::open(folder, 16 << 20).unwrap()));
+    }
+}
+
+impl Rig for SledRig {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone().unwrap()
+    }
+    fn crash(&mut self) {
+        self.store = None;
+        self.open();
+    }
+}
+
+fn rigs() -> Vec<Box<dyn Rig>> {
+    vec![Box::new(MemoryRig(Arc::default())), Box::new(SledRig::new())]
+}
+
+fn batch(ops: &[(&str, Option<&str>)]) -> Batch {
+    let mut batch = Batch::default();
+    for (key, value) in ops {
+        match value {
+            Some(value) => batch.put_raw(key.as_bytes(), value.as_bytes()),
+            None => batch.delete_raw(key.as_bytes()),
+        }
+    }
+    batch
+}
+
+fn key(text: &str) -> Key {
+    text.as_bytes().to_vec()
+}
+
+fn rows(store: &dyn Store, from: &str, to: &str, limit: usize) -> Vec<(String, String)> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let rows = store.page(&key(from), &key(to), limit).unwrap();
+    rows.into_iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+#[test]
+fn what_was_flushed_survives_a_crash() {
+    for mut rig in rigs() {
+        rig.store().commit(&batch(&[("ka", Some("1")), ("kb", Some("2"))]), Epoch::EMBEDDED).unwrap();
+        rig.store().commit(&batch(&[("ka", None), ("kc", Some("3"))]), Epoch::EMBEDDED).unwrap();
+        rig.store().flush().unwrap();
+        rig.crash();
+        assert_eq!(
+            rig.store().load(&[key("ka"), key("kb"), key("kc")]).unwrap(),
+            [None, Some(b"2".to_vec()), Some(b"3".to_vec())]
+        );
+    }
+}
+
+#[test]
+fn pages_are_half_open_ordered_and_bounded() {
+    for rig in rigs() {
+        let store = rig.store();
+        let all: Vec<String> = (0..1_500).map(|n| format!("k{n:04}")).collect();
+        let mut batch = Batch::default();
+        for key in &all {
+            batch.put_raw(key.as_bytes(), b"v");
+        }
+        store.commit(&batch, Epoch::EMBEDDED).unwrap();
+        let page = rows(&*store, "k0010", "k0013", 10);
+        assert_eq!(page.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["k0010", "k0011", "k0012"]);
+        assert_eq!(rows(&*store, "k", "l", usize::MAX).len(), MAX_PAGE);
+        assert_eq!(rows(&*store, "k0001", "k0001", 5), []);
+        assert_eq!(rows(&*store, "k0002", "k0001", 5), []);
+    }
+}
+
+#[test]
+fn a_replaced_writer_and_an_over_large_value_change_nothing() {
+    for rig in rigs() {
+        let store = rig.store();
+        store.commit(&batch(&[("k", Some("new"))]), Epoch(5)).unwrap();
+        let refused = store.commit(&batch(&[("k", Some("stale"))]), Epoch(4));
+        assert!(matches!(refused, Err(StoreError::Fenced)), "{refused:?}");
+        let huge = "x".repeat(store.bounds().value_bytes + 1);
+        let refused = store.commit(&batch(&[("k", Some("half")), ("l", Some(&huge))]), Epoch(5));
+        assert!(matches!(refused, Err(StoreError::ValueTooLarge { .. })), "{refused:?}");
+        assert_eq!(rows(&*store, "k", "m", 9), [("k".to_owned(), "new".to_owned())]);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<(u8, Option<u8>)>),
+    Flush,
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let op = (0u8..20, proptest::option::of(any::<u8>()));
+    let step = prop_oneof![
+        6 => proptest::collection::vec(op, 1..8).prop_map(Step::Commit),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Against a plain map: a crash leaves a prefix of the commits that holds all that was flushed.
+    #[test]
+    fn behaves_as_a_map_that_loses_only_what_was_not_flushed(steps in steps()) {
+        for mut rig in rigs() {
+            let mut after_each = vec![BTreeMap::new()];
+            let mut flushed = 0;
+            for step in &steps {
+                match step {
+                    Step::Commit(ops) => {
+                        let mut model = after_each.last().unwrap().clone();
+                        let mut batch = Batch::default();
+                        for (key, value) in ops {
+                            let key = vec![b'k', *key];
+                            match value {
+                                Some(value) => {
+                                    batch.put_raw(&key, &[*value]);
+                                    model.insert(key, vec![*value]);
+                                }
+                                None => {
+                                    batch.delete_raw(&key);
+                                    model.remove(&key);
+                                }
+                            }
+                        }
+                        rig.store().commit(&batch, Epoch::EMBEDDED).unwrap();
+                        after_each.push(model);
+                    }
+                    Step::Flush => {
+                        rig.store().flush().unwrap();
+                        flushed = after_each.len() - 1;
+                    }
+                    Step::Crash => rig.crash(),
+                }
+                let found: BTreeMap<Key, Vec<u8>> =
+                    rig.store().page(&key("k"), &key("l"), MAX_PAGE).unwrap().into_iter().collect();
+                if matches!(step, Step::Crash) {
+                    let left = (flushed..after_each.len()).rev().find(|n| after_each[*n] == found);
+                    prop_assert!(left.is_some(), "{found:?} is no state since the flush");
+                    after_each.truncate(left.unwrap() + 1);
+                    flushed = after_each.len() - 1;
+                } else {
+                    prop_assert_eq!(&found, after_each.last().unwrap());
+                }
+            }
+        }
+    }
+}
+
+use std::collections::BTreeMap;
+
+#[test]
+fn a_folder_is_held_by_one_process_and_its_holder_is_named() {
+    let rig = SledRig::new();
+    let refused = open(rig.folder.path(), 16 << 20).unwrap_err();
+    let pid = std::process::id().to_string();
+    assert!(refused.to_string().contains(&pid), "{refused}");
+}
+
+#[test]
+fn a_store_that_comes_back_empty_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 << 20).unwrap();
+    store.commit(&batch(&[("k", Some("v"))]), Epoch::EMBEDDED).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    std::fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    let refused = open(folder.path(), 16 << 20).unwrap_err();
+    assert!(matches!(refused, StoreError::Lost { found: 0, .. }), "{refused}");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 << 20).unwrap();
+    let mut batch = Batch::default();
+    batch.put_meta(Meta::Format, record::encode_u64(u64::from(FORMAT) + 1));
+    store.commit(&batch, Epoch::EMBEDDED).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let refused = open(folder.path(), 16 << 20).unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 2, .. }), "{refused}");
+}
+
+#[test]
+fn damaged_files_are_an_error_and_not_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 16 << 20).unwrap();
+    for n in 0..2_000 {
+        let mut batch = Batch::default();
+        batch.put_raw(format!("k{n}").as_bytes(), &[b'v'; 300]);
+        store.commit(&batch, Epoch::EMBEDDED).unwrap();
+    }
+    store.flush().unwrap();
+    drop(store);
+    let db = folder.path().join("sled/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    for byte in bytes.iter_mut().step_by(97) {
+        *byte ^= 0x55;
+    }
+    std::fs::write(&db, bytes).unwrap();
+    let refused = open(folder.path(), 16 << 20).unwrap_err();
+    let expected = matches!(
+        refused,
+        StoreError::Damaged { .. } | StoreError::Lost { .. } | StoreError::Io { .. } | StoreError::Engine(_)
+    );
+    assert!(expected, "{refused}");
+}

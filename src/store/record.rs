@@ -1,0 +1,646 @@
+//! Stored records: CBOR with explicit field numbers, their own types, converted at the edge.
+//!
+//! A field that is added is absent in old records and passed over by old readers, so a downgrade within
+//! one [`super::FORMAT`] works both ways. A number is never used again for something else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use minicbor::bytes::{ByteArray, ByteVec};
+use minicbor::{CborLen, Decode, Encode};
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::{
+    Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship, Happening, LineUserId, Link,
+    MemberFile, MemberId, RetryKey, ScenarioId, SeenEvent, Settled, Settlement, Standing, StepId, StepRecord,
+    What,
+};
+
+#[derive(Encode, Decode, CborLen)]
+struct MemberRow {
+    #[n(0)]
+    attributes: Option<ByteVec>,
+    #[n(1)]
+    tags: Option<Vec<String>>,
+    #[n(2)]
+    link: Option<LinkRow>,
+    #[n(3)]
+    merged_into: Option<String>,
+    /// Pairs of eight bytes of id and eight of time, joined.
+    #[n(4)]
+    seen: Option<ByteVec>,
+    #[n(5)]
+    entries: Option<Vec<EntriesRow>>,
+    #[n(6)]
+    enrollments: Option<Vec<EnrollmentRow>>,
+    #[n(7)]
+    journal: Option<Vec<HappeningRow>>,
+    #[n(8)]
+    history_rows: Option<u32>,
+    #[n(9)]
+    wake: Option<i64>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct LinkRow {
+    #[n(0)]
+    user: String,
+    #[n(1)]
+    friendship: u8,
+    #[n(2)]
+    told_at: Option<i64>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct EntriesRow {
+    #[n(0)]
+    scenario: String,
+    /// 0 without a key, 1 under one, 2 folded.
+    #[n(1)]
+    kind: u8,
+    #[n(2)]
+    key: Option<u64>,
+    #[n(3)]
+    next_ordinal: u32,
+    #[n(4)]
+    last: i64,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct EnrollmentRow {
+    #[n(0)]
+    id: ByteArray<16>,
+    #[n(1)]
+    scenario: String,
+    #[n(2)]
+    key: Option<String>,
+    #[n(3)]
+    entered_at: i64,
+    /// Absent where it is the entry.
+    #[n(4)]
+    anchor: Option<i64>,
+    #[n(5)]
+    event: Option<ByteVec>,
+    #[n(6)]
+    steps: Option<Vec<StepRow>>,
+    /// Absent where it is the entry.
+    #[n(7)]
+    reached_at: Option<i64>,
+    #[n(8)]
+    until: Option<i64>,
+    #[n(9)]
+    flight: Option<FlightRow>,
+    #[n(10)]
+    left: Option<bool>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct StepRow {
+    #[n(0)]
+    step: String,
+    #[n(1)]
+    settled_at: Option<i64>,
+    #[n(2)]
+    how: Option<u8>,
+    #[n(3)]
+    revision: Option<u32>,
+    #[n(4)]
+    generation: Option<u32>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct FlightRow {
+    #[n(0)]
+    step: String,
+    #[n(1)]
+    retry_key: ByteArray<16>,
+    #[n(2)]
+    revision: Option<u32>,
+    #[n(3)]
+    since: i64,
+    #[n(4)]
+    due: i64,
+    /// Absent where it is the run's.
+    #[n(5)]
+    anchor: Option<i64>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct HappeningRow {
+    #[n(0)]
+    at: i64,
+    #[n(1)]
+    what: u8,
+    #[n(2)]
+    scenario: Option<String>,
+    #[n(3)]
+    step: Option<String>,
+    #[n(4)]
+    reason: Option<String>,
+    #[n(5)]
+    until: Option<i64>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct HistoryRow {
+    #[n(0)]
+    happenings: Vec<HappeningRow>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct TombstoneRow {
+    #[n(0)]
+    entries: Vec<EntriesRow>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct CountersRow {
+    #[n(0)]
+    counts: Vec<CountRow>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct CountRow {
+    #[n(0)]
+    what: u8,
+    #[n(1)]
+    reason: Option<String>,
+    #[n(2)]
+    count: u64,
+}
+
+/// What counters are about: one step, or the runs of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counted {
+    pub scenario: ScenarioId,
+    pub step: Option<StepId>,
+}
+
+/// How often what has happened, with the first word of the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters(pub BTreeMap<(What, Option<Arc<str>>), u64>);
+
+/// Parcels that were queued in one turn.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub struct OutboxRow {
+    #[n(0)]
+    pub parcels: Vec<StoredParcel>,
+}
+
+/// One request to LINE as it is stored before its first byte leaves.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub struct StoredParcel {
+    #[n(0)]
+    pub retry_key: ByteArray<16>,
+    /// Milliseconds since 1970; the instant that the 24 hours of its key are counted from.
+    #[n(1)]
+    pub first_attempt_ms: i64,
+    #[n(2)]
+    pub member: String,
+    #[n(3)]
+    pub enrollment: ByteArray<16>,
+    #[n(4)]
+    pub scenario: String,
+    #[n(5)]
+    pub step: String,
+    #[n(6)]
+    pub to: String,
+    #[n(7)]
+    pub due_ms: i64,
+    /// The request's bytes are head, body and tail.
+    #[n(8)]
+    pub head: String,
+    #[n(9)]
+    pub body: StoredBody,
+    #[n(10)]
+    pub tail: String,
+    /// The first sixteen bytes of the SHA-256 of the whole, checked before each attempt.
+    #[n(11)]
+    pub whole: ByteArray<16>,
+}
+
+/// What the contents of the last good scenario files are divided into.
+#[derive(Encode, Decode, CborLen)]
+pub(super) struct FilesRow {
+    #[n(0)]
+    pub(super) files: Vec<FileRow>,
+    #[n(1)]
+    pub(super) chunks: u32,
+}
+
+#[derive(Encode, Decode, CborLen)]
+pub(super) struct FileRow {
+    #[n(0)]
+    pub(super) name: String,
+    #[n(1)]
+    pub(super) size_bytes: u64,
+}
+
+pub(super) fn encode_files(files: &[(String, Vec<u8>)], chunks: u32) -> Vec<u8> {
+    let files =
+        files.iter().map(|(name, bytes)| FileRow { name: name.clone(), size_bytes: bytes.len() as u64 });
+    encode(&FilesRow { files: files.collect(), chunks })
+}
+
+pub(super) fn decode_files(bytes: &[u8]) -> Result<FilesRow, StoreError> {
+    decode("the list of the last good scenarios", bytes)
+}
+
+/// How far the sweep over all members has come that follows a change of the scenarios.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
+pub struct SweepRow {
+    /// The digest of the scenarios that it is for.
+    #[n(0)]
+    pub scenarios: ByteArray<32>,
+    /// The slot it is in; past the last one when it is done.
+    #[n(1)]
+    pub slot: u8,
+    /// The last member looked at in that slot.
+    #[n(2)]
+    pub after: Option<String>,
+}
+
+pub fn encode_sweep(row: &SweepRow) -> Vec<u8> {
+    encode(row)
+}
+
+/// # Errors
+/// The bytes are not a stored sweep.
+pub fn decode_sweep(bytes: &[u8]) -> Result<SweepRow, StoreError> {
+    decode("the sweep", bytes)
+}
+
+/// Where the long part of a request's bytes is.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub enum StoredBody {
+    #[n(0)]
+    Here(#[n(0)] String),
+    /// Stored once for all parcels that carry it, under the first sixteen bytes of its SHA-256.
+    #[n(1)]
+    Shared {
+        #[n(0)]
+        hash: ByteArray<16>,
+        #[n(1)]
+        size_bytes: u32,
+    },
+}
+
+fn encode(value: &(impl Encode<()> + CborLen<()>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(minicbor::len(value));
+    minicbor::encode(value, &mut bytes).expect("writing to memory does not fail");
+    bytes
+}
+
+fn decode<'b, T: Decode<'b, ()>>(what: &str, bytes: &'b [u8]) -> Result<T, StoreError> {
+    minicbor::decode(bytes).map_err(|error| unreadable(what, error))
+}
+
+fn unreadable(key: &str, what: impl std::fmt::Display) -> StoreError {
+    StoreError::Record { key: key.to_owned(), what: what.to_string() }
+}
+
+/// A member's file as it is stored.
+pub fn encode_member(file: &MemberFile) -> Vec<u8> {
+    encode(&MemberRow {
+        attributes: json_bytes(&file.attributes),
+        tags: some_unless_empty(file.tags.iter().cloned().collect()),
+        link: file.link.as_ref().map(|link| LinkRow {
+            user: link.user.to_string(),
+            friendship: match link.friendship {
+                Friendship::Unknown => 0,
+                Friendship::Friend => 1,
+                Friendship::Blocked => 2,
+            },
+            told_at: link.told_at.map(Timestamp::as_millisecond),
+        }),
+        merged_into: file.merged_into.as_ref().map(MemberId::to_string),
+        seen: (!file.seen.is_empty()).then(|| {
+            let pairs = file.seen.iter().flat_map(|seen| {
+                let at = seen.at.as_millisecond().to_be_bytes();
+                seen.id.to_be_bytes().into_iter().chain(at)
+            });
+            pairs.collect::<Vec<u8>>().into()
+        }),
+        entries: some_unless_empty(file.entries.iter().map(entries_row).collect()),
+        enrollments: some_unless_empty(file.enrollments.iter().map(enrollment_row).collect()),
+        journal: some_unless_empty(file.journal.iter().map(happening_row).collect()),
+        history_rows: (file.history_rows > 0).then_some(file.history_rows),
+        wake: file.wake.map(Timestamp::as_millisecond),
+    })
+}
+
+pub(super) fn decode_member(id: &MemberId, bytes: &[u8]) -> Result<MemberFile, StoreError> {
+    let what = || format!("member {}", id.for_log());
+    let row: MemberRow = decode(&what(), bytes)?;
+    let whole = || -> Result<MemberFile, String> {
+        Ok(MemberFile {
+            id: id.clone(),
+            attributes: Arc::new(json_object(row.attributes)?),
+            tags: Arc::new(row.tags.unwrap_or_default().into_iter().collect()),
+            link: row.link.map(link_of).transpose()?,
+            merged_into: row.merged_into.map(|id| MemberId::new(&id)).transpose().map_err(text)?,
+            seen: seen_of(&row.seen.map(Vec::from).unwrap_or_default())?,
+            entries: all(row.entries, entries_of)?,
+            enrollments: all(row.enrollments, enrollment_of)?,
+            journal: all(row.journal, happening_of)?,
+            history_rows: row.history_rows.unwrap_or(0),
+            wake: row.wake.map(instant).transpose()?,
+        })
+    };
+    whole().map_err(|why| unreadable(&what(), why))
+}
+
+fn all<R, T>(rows: Option<Vec<R>>, one: impl Fn(R) -> Result<T, String>) -> Result<Vec<T>, String> {
+    rows.unwrap_or_default().into_iter().map(one).collect()
+}
+
+fn some_unless_empty<T>(rows: Vec<T>) -> Option<Vec<T>> {
+    (!rows.is_empty()).then_some(rows)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn instant(ms: i64) -> Result<Timestamp, String> {
+    Timestamp::from_millisecond(ms).map_err(text)
+}
+
+fn json_bytes(attributes: &crate::model::Attributes) -> Option<ByteVec> {
+    (!attributes.is_empty())
+        .then(|| serde_json::to_vec(attributes).expect("a JSON object can always be written").into())
+}
+
+fn json_object(bytes: Option<ByteVec>) -> Result<crate::model::Attributes, String> {
+    match bytes {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(text),
+        None => Ok(Default::default()),
+    }
+}
+
+fn link_of(row: LinkRow) -> Result<Link, String> {
+    Ok(Link {
+        user: LineUserId::new(&row.user).map_err(text)?,
+        friendship: match row.friendship {
+            0 => Friendship::Unknown,
+            1 => Friendship::Friend,
+            2 => Friendship::Blocked,
+            other => return Err(format!("friendship {other} is not known")),
+        },
+        told_at: row.told_at.map(instant).transpose()?,
+    })
+}
+
+fn seen_of(bytes: &[u8]) -> Result<Vec<SeenEvent>, String> {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err("the list of events is cut short".into());
+    }
+    let one = |pair: &[u8; 16]| {
+        let (id, at) = pair.split_at(8);
+        let id = u64::from_be_bytes(id.try_into().map_err(text)?);
+        Ok(SeenEvent { id, at: instant(i64::from_be_bytes(at.try_into().map_err(text)?))? })
+    };
+    pairs.iter().map(one).collect()
+}
+
+fn entries_row(entries: &Entries) -> EntriesRow {
+    let (kind, key) = match entries.key {
+        EntriesKey::None => (0, None),
+        EntriesKey::Key(key) => (1, Some(key)),
+        EntriesKey::Folded => (2, None),
+    };
+    EntriesRow {
+        scenario: entries.scenario.to_string(),
+        kind,
+        key,
+        next_ordinal: entries.next_ordinal,
+        last: entries.last.as_millisecond(),
+    }
+}
+
+fn entries_of(row: EntriesRow) -> Result<Entries, String> {
+    Ok(Entries {
+        scenario: ScenarioId::new(&row.scenario).map_err(text)?,
+        key: match (row.kind, row.key) {
+            (0, None) => EntriesKey::None,
+            (1, Some(key)) => EntriesKey::Key(key),
+            (2, None) => EntriesKey::Folded,
+            (other, _) => return Err(format!("entries of kind {other} are not known")),
+        },
+        next_ordinal: row.next_ordinal,
+        last: instant(row.last)?,
+    })
+}
+
+fn enrollment_row(run: &Enrollment) -> EnrollmentRow {
+    let unless_entry = |at: Timestamp| (at != run.entered_at).then(|| at.as_millisecond());
+    let (until, flight) = match &run.now {
+        Standing::Waiting { until } => (Some(until.as_millisecond()), None),
+        Standing::InFlight(flight) => (None, Some(flight)),
+    };
+    EnrollmentRow {
+        id: run.id.0.into_bytes().into(),
+        scenario: run.scenario.to_string(),
+        key: run.key.as_deref().map(str::to_owned),
+        entered_at: run.entered_at.as_millisecond(),
+        anchor: unless_entry(run.anchor),
+        event: json_bytes(&run.event),
+        steps: some_unless_empty(run.steps.iter().map(step_row).collect()),
+        reached_at: unless_entry(run.reached_at),
+        until,
+        flight: flight.map(|flight| FlightRow {
+            step: flight.step.to_string(),
+            retry_key: flight.retry_key.0.into_bytes().into(),
+            revision: (flight.revision > 0).then_some(flight.revision),
+            since: flight.since.as_millisecond(),
+            due: flight.due.as_millisecond(),
+            anchor: (flight.anchor != run.anchor).then(|| flight.anchor.as_millisecond()),
+        }),
+        left: run.left.then_some(true),
+    }
+}
+
+fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
+    let entered_at = instant(row.entered_at)?;
+    let or_entry = |at: Option<i64>| at.map_or(Ok(entered_at), instant);
+    let anchor = or_entry(row.anchor)?;
+    let now = match (row.until, row.flight) {
+        (_, Some(flight)) => Standing::InFlight(Flight {
+            step: StepId::new(&flight.step).map_err(text)?,
+            retry_key: RetryKey(Uuid::from_bytes(*flight.retry_key)),
+            revision: flight.revision.unwrap_or(0),
+            since: instant(flight.since)?,
+            due: instant(flight.due)?,
+            anchor: flight.anchor.map_or(Ok(anchor), instant)?,
+        }),
+        (Some(until), None) => Standing::Waiting { until: instant(until)? },
+        (None, None) => return Err("an enrollment neither waits nor has a delivery in flight".into()),
+    };
+    Ok(Enrollment {
+        id: EnrollmentId(Uuid::from_bytes(*row.id)),
+        scenario: ScenarioId::new(&row.scenario).map_err(text)?,
+        key: row.key.map(Arc::from),
+        entered_at,
+        anchor,
+        event: Arc::new(json_object(row.event)?),
+        steps: all(row.steps, step_of)?,
+        reached_at: or_entry(row.reached_at)?,
+        now,
+        left: row.left.unwrap_or(false),
+    })
+}
+
+fn step_row(record: &StepRecord) -> StepRow {
+    StepRow {
+        step: record.step.to_string(),
+        settled_at: record.settled.map(|settled| settled.at.as_millisecond()),
+        how: record.settled.map(|settled| match settled.how {
+            Settlement::Accepted => 0,
+            Settlement::Late => 1,
+            Settlement::Skipped => 2,
+            Settlement::Rejected => 3,
+            Settlement::Expired => 4,
+            Settlement::Unknown => 5,
+        }),
+        revision: (record.revision > 0).then_some(record.revision),
+        generation: (record.generation > 0).then_some(record.generation),
+    }
+}
+
+fn step_of(row: StepRow) -> Result<StepRecord, String> {
+    let settled = match (row.settled_at, row.how) {
+        (Some(at), Some(how)) => Some(Settled {
+            at: instant(at)?,
+            how: match how {
+                0 => Settlement::Accepted,
+                1 => Settlement::Late,
+                2 => Settlement::Skipped,
+                3 => Settlement::Rejected,
+                4 => Settlement::Expired,
+                5 => Settlement::Unknown,
+                other => return Err(format!("settlement {other} is not known")),
+            },
+        }),
+        _ => None,
+    };
+    Ok(StepRecord {
+        step: StepId::new(&row.step).map_err(text)?,
+        revision: row.revision.unwrap_or(0),
+        generation: row.generation.unwrap_or(0),
+        settled,
+    })
+}
+
+/// The number of each kind of happening in stored records.
+const WHATS: [What; 17] = [
+    What::Enrolled,
+    What::NotEnrolled,
+    What::Moved,
+    What::Accepted,
+    What::Deferred,
+    What::Skipped,
+    What::Rejected,
+    What::Withdrawn,
+    What::Expired,
+    What::Unknown,
+    What::Converted,
+    What::Exited,
+    What::Completed,
+    What::Linked,
+    What::Unlinked,
+    What::Blocked,
+    What::Unblocked,
+];
+
+fn number_of(what: What) -> u8 {
+    let number = WHATS.iter().position(|listed| *listed == what).expect("the list has all kinds");
+    u8::try_from(number).expect("the list is short")
+}
+
+fn what_of(number: u8) -> Result<What, String> {
+    WHATS.get(usize::from(number)).copied().ok_or_else(|| format!("happening {number} is not known"))
+}
+
+fn happening_row(happening: &Happening) -> HappeningRow {
+    HappeningRow {
+        at: happening.at.as_millisecond(),
+        what: number_of(happening.what),
+        scenario: happening.scenario.as_ref().map(ScenarioId::to_string),
+        step: happening.step.as_ref().map(StepId::to_string),
+        reason: happening.reason.as_deref().map(str::to_owned),
+        until: happening.until.map(Timestamp::as_millisecond),
+    }
+}
+
+fn happening_of(row: HappeningRow) -> Result<Happening, String> {
+    Ok(Happening {
+        at: instant(row.at)?,
+        what: what_of(row.what)?,
+        scenario: row.scenario.map(|id| ScenarioId::new(&id)).transpose().map_err(text)?,
+        step: row.step.map(|id| StepId::new(&id)).transpose().map_err(text)?,
+        reason: row.reason.map(Arc::from),
+        until: row.until.map(instant).transpose()?,
+    })
+}
+
+pub(super) fn encode_history(happenings: &[Happening]) -> Vec<u8> {
+    encode(&HistoryRow { happenings: happenings.iter().map(happening_row).collect() })
+}
+
+pub(super) fn decode_history(bytes: &[u8]) -> Result<Vec<Happening>, StoreError> {
+    let row: HistoryRow = decode("a history row", bytes)?;
+    all(Some(row.happenings), happening_of).map_err(|why| unreadable("a history row", why))
+}
+
+pub(super) fn encode_tombstone(entries: &[Entries]) -> Vec<u8> {
+    encode(&TombstoneRow { entries: entries.iter().map(entries_row).collect() })
+}
+
+pub(super) fn decode_tombstone(bytes: &[u8]) -> Result<Vec<Entries>, StoreError> {
+    let row: TombstoneRow = decode("a tombstone", bytes)?;
+    all(Some(row.entries), entries_of).map_err(|why| unreadable("a tombstone", why))
+}
+
+pub(super) fn encode_outbox(row: &OutboxRow) -> Vec<u8> {
+    encode(row)
+}
+
+pub(super) fn decode_outbox(bytes: &[u8]) -> Result<OutboxRow, StoreError> {
+    decode("an outbox row", bytes)
+}
+
+/// The size of a parcel in an outbox row, in bytes.
+pub fn parcel_bytes(parcel: &StoredParcel) -> usize {
+    minicbor::len(parcel)
+}
+
+pub(super) fn encode_counters(counters: &Counters) -> Vec<u8> {
+    let counts = counters.0.iter().map(|((what, reason), count)| CountRow {
+        what: number_of(*what),
+        reason: reason.as_deref().map(str::to_owned),
+        count: *count,
+    });
+    encode(&CountersRow { counts: counts.collect() })
+}
+
+pub(super) fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
+    let row: CountersRow = decode("counters", bytes)?;
+    let one = |row: CountRow| Ok(((what_of(row.what)?, row.reason.map(Arc::from)), row.count));
+    let counts: Result<_, String> = row.counts.into_iter().map(one).collect();
+    Ok(Counters(counts.map_err(|why| unreadable("counters", why))?))
+}
+
+pub(super) fn encode_u64(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| unreadable("a number", "it is not eight bytes long"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests;
