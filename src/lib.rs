@@ -9,3 +9,5 @@ pub mod engine;
 pub mod clock;
 
 pub mod store;
+
+pub mod line;
