@@ -11,3 +11,5 @@ pub mod clock;
 pub mod store;
 
 pub mod line;
+
+pub mod sandbox;
