@@ -12,4 +12,6 @@ pub mod store;
 
 pub mod line;
 
+pub mod dispatch;
+
 pub mod sandbox;

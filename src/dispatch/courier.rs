@@ -1,0 +1,164 @@
+//! Couriers: one HTTP attempt each, paced by LINE's limits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::bucket::Bucket;
+use super::daemon::Outcomes;
+use super::{Attempted, Parcel};
+use crate::clock::Monotonic;
+use crate::line::{Client, Outcome, Throttle};
+
+/// Attempts under way at once: at LINE's 2,000 pushes a second and a slow 250 ms an answer, 500.
+const MAX_UNDER_WAY: u32 = 512;
+
+/// How long a parcel may have waited for its attempt since the world was last looked at: after that the
+/// member may have blocked the account, or the send hours may have closed. A full outbox takes two
+/// seconds at LINE's limit.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+
+/// Whether parcels may leave. Cheap to clone; all clones are one gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    held: AtomicBool,
+    shut: AtomicBool,
+}
+
+impl Gate {
+    /// Holds parcels back, or lets them pass again.
+    pub fn hold(&self, held: bool) {
+        self.0.held.store(held, Ordering::SeqCst);
+    }
+
+    /// Lets nothing pass any more, whatever else is said.
+    pub fn shut(&self) {
+        self.0.shut.store(true, Ordering::SeqCst);
+    }
+
+    fn is_open(&self) -> bool {
+        !self.0.held.load(Ordering::SeqCst) && !self.0.shut.load(Ordering::SeqCst)
+    }
+}
+
+/// A parcel that is handed to the couriers, and when.
+#[derive(Debug)]
+pub struct Errand {
+    pub parcel: Arc<Parcel>,
+    pub since: Monotonic,
+}
+
+/// The couriers at work.
+#[derive(Debug)]
+pub struct Couriers {
+    places: Arc<Semaphore>,
+}
+
+impl Couriers {
+    /// Sends parcels to LINE as they come, at most `limit` a second, and reports each outcome.
+    pub fn start(
+        errands: mpsc::UnboundedReceiver<Errand>,
+        client: Client,
+        limit: Option<u32>,
+        gate: Gate,
+        outcomes: Outcomes,
+    ) -> Couriers {
+        let places = Arc::new(Semaphore::new(MAX_UNDER_WAY as usize));
+        let start = Monotonic::now();
+        let bucket = limit.map(|per_second| Arc::new(Mutex::new(Bucket::new(per_second))));
+        let round = Round { client, bucket, start, gate, outcomes, places: Arc::clone(&places) };
+        tokio::spawn(round.run(errands));
+        Couriers { places }
+    }
+
+    /// Waits until no attempt is under way. The gate must be shut, or there is no end to it.
+    pub async fn rest(&self) {
+        let all = self.places.acquire_many(MAX_UNDER_WAY).await;
+        drop(all.expect("the semaphore is never closed"));
+    }
+}
+
+struct Round {
+    client: Client,
+    bucket: Option<Arc<Mutex<Bucket>>>,
+    /// What the bucket's time counts from.
+    start: Monotonic,
+    gate: Gate,
+    outcomes: Outcomes,
+    places: Arc<Semaphore>,
+}
+
+impl Round {
+    async fn run(self, mut errands: mpsc::UnboundedReceiver<Errand>) {
+        while let Some(Errand { parcel, since }) = errands.recv().await {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.expect("the semaphore is never closed");
+            if let Some(bucket) = &self.bucket {
+                let wait = bucket.lock().expect("no holder of this lock panics").take(self.start.elapsed());
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+            }
+            if !self.gate.is_open() || since.elapsed() > MAX_WAIT {
+                // not a byte has left: the turns look at it again
+                self.outcomes.report(parcel.retry_key, Attempted::NotTried, Duration::ZERO);
+                continue;
+            }
+            let (client, bucket, outcomes) =
+                (self.client.clone(), self.bucket.clone(), self.outcomes.clone());
+            let start = self.start;
+            tokio::spawn(async move {
+                let began = Monotonic::now();
+                let outcome = client.push(parcel.retry_key.0, parcel.bytes.to_vec()).await;
+                if let (Outcome::Throttled(Throttle::Rate | Throttle::Unclear(_)), Some(bucket)) =
+                    (&outcome, &bucket)
+                {
+                    bucket.lock().expect("no holder of this lock panics").slow_down(start.elapsed());
+                }
+                outcomes.report(parcel.retry_key, attempted(&parcel, outcome), began.elapsed());
+                drop(place);
+            });
+        }
+    }
+}
+
+/// What an outcome means for the protocol.
+fn attempted(parcel: &Parcel, outcome: Outcome) -> Attempted {
+    let retry_key = parcel.retry_key;
+    match outcome {
+        Outcome::Accepted { accepted_earlier, request_id } => {
+            tracing::debug!(%retry_key, accepted_earlier, request_id, "LINE has the push");
+            Attempted::Accepted
+        }
+        Outcome::Throttled(Throttle::MonthlyLimit) => Attempted::OverQuota,
+        Outcome::Throttled(_) => {
+            tracing::info!(%retry_key, "LINE refused the push for now: too many requests");
+            Attempted::Throttled
+        }
+        Outcome::Refused(refusal) => {
+            tracing::warn!(%retry_key, status = refusal.status, message = refusal.message, "LINE refused the push");
+            Attempted::Refused(format!("line({} {})", refusal.status, refusal.message).into())
+        }
+        Outcome::Unauthorized { status, message } => {
+            tracing::error!(%retry_key, status, message, "LINE does not take the channel access token");
+            Attempted::Unauthorized
+        }
+        Outcome::NoToken => {
+            tracing::error!(%retry_key, "there is no channel access token");
+            Attempted::Unauthorized
+        }
+        Outcome::NotSent(why) => {
+            tracing::info!(%retry_key, why, "LINE could not be reached");
+            Attempted::NotSent
+        }
+        Outcome::Ambiguous(why) => {
+            tracing::info!(%retry_key, why, "it is not known whether LINE took the push");
+            Attempted::Ambiguous
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The real turns and engine on a clock moved by hand, with a LINE that accepts everything.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::turns::{Effect, Opening, Turns};
+use super::{Action, Answer, Attempted, Command, Happened, Reply};
+use crate::model::{MemberId, ScenarioId, StepId};
+use crate::scenario::ScenarioSet;
+use crate::store::{Store, StoreError};
+
+/// Turns taken in one instant beyond which something must be going round in circles.
+const MAX_TURNS_AT_ONCE: usize = 100_000;
+
+/// Runs scenarios through the whole protocol without a network, and keeps what happened.
+#[derive(Debug)]
+pub struct Rehearsal {
+    turns: Turns,
+    store: Arc<dyn Store>,
+    queue: VecDeque<Command>,
+    now: Timestamp,
+    /// What the newest parcel of a step carries, until it is accepted.
+    carried: HashMap<(MemberId, ScenarioId, StepId), serde_json::Value>,
+    happened: Vec<Line>,
+}
+
+/// One thing that happened, with the messages where they were accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    pub what: Happened,
+    /// The array of LINE message objects.
+    pub messages: Option<serde_json::Value>,
+}
+
+impl Rehearsal {
+    /// # Errors
+    /// What the store says.
+    pub fn new(
+        scenarios: Arc<ScenarioSet>,
+        store: Arc<dyn Store>,
+        start: Timestamp,
+    ) -> Result<Rehearsal, StoreError> {
+        let opening = Opening { scenarios, channel: "rehearsal".into(), salt: Vec::new(), hold: None };
+        let turns = Turns::open(Arc::clone(&store), opening, start)?;
+        let mut rehearsal = Rehearsal {
+            turns,
+            store,
+            queue: VecDeque::new(),
+            now: start,
+            carried: HashMap::new(),
+            happened: Vec::new(),
+        };
+        rehearsal.run_until(start)?;
+        Ok(rehearsal)
+    }
+
+    /// Runs up to `at`, then takes the action before whatever else is due at that instant.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn act(&mut self, at: Timestamp, action: Action) -> Result<Answer, StoreError> {
+        if let Ok(before) = at.checked_sub(jiff::SignedDuration::from_millis(1)) {
+            self.run_until(before)?;
+        }
+        self.now = self.now.max(at);
+        let (reply, mut answer) = Reply::one();
+        self.queue.push_back(Command { what: action, reply: Some(reply) });
+        self.turn()?;
+        self.settle_down()?;
+        Ok(answer.try_recv().expect("a command is answered in the turn that takes it"))
+    }
+
+    /// Runs everything that is due up to and including `until`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn run_until(&mut self, until: Timestamp) -> Result<(), StoreError> {
+        while let Some(wake) = self.turns.wake().filter(|wake| *wake <= until) {
+            self.now = self.now.max(wake);
+            self.turn()?;
+            self.settle_down()?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    /// Runs until nothing is left to do.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn run_out(&mut self) -> Result<(), StoreError> {
+        while let Some(wake) = self.turns.wake() {
+            self.run_until(wake.max(self.now))?;
+        }
+        Ok(())
+    }
+
+    /// What has happened since this was last asked.
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.happened)
+    }
+
+    /// Forgets that members were linked and befriended, where that is only how a rehearsal begins.
+    pub fn take_links(&mut self) {
+        use crate::model::What;
+        self.happened.retain(|line| !matches!(line.what.happening.what, What::Linked | What::Unblocked));
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Takes turns at this instant until all answers of LINE are in.
+    fn settle_down(&mut self) -> Result<(), StoreError> {
+        for _ in 0..MAX_TURNS_AT_ONCE {
+            if self.queue.is_empty() {
+                return Ok(());
+            }
+            self.turn()?;
+        }
+        panic!("the turns at {} do not come to an end", self.now);
+    }
+
+    fn turn(&mut self) -> Result<(), StoreError> {
+        let effects = self.turns.take(&mut self.queue, self.now)?;
+        self.store.flush()?;
+        for effect in effects.0 {
+            match effect {
+                Effect::Answer(reply, answer) => reply.answer(answer),
+                Effect::Attempt(parcel) => {
+                    let body: serde_json::Value =
+                        serde_json::from_slice(&parcel.bytes).expect("a parcel is JSON");
+                    let step = (parcel.member.clone(), parcel.scenario.clone(), parcel.step.clone());
+                    self.carried.insert(step, body["messages"].clone());
+                    let retry_key = parcel.retry_key;
+                    let what = Action::Attempted { retry_key, attempted: Attempted::Accepted };
+                    self.queue.push_back(Command { what, reply: None });
+                }
+                Effect::Happened(what) => {
+                    let messages = self.messages_of(&what);
+                    self.happened.push(Line { what, messages });
+                }
+                Effect::ConfirmQuota | Effect::Hold(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn messages_of(&mut self, what: &Happened) -> Option<serde_json::Value> {
+        let happening = &what.happening;
+        if happening.what != crate::model::What::Accepted {
+            return None;
+        }
+        let step = (what.member.clone(), happening.scenario.clone()?, happening.step.clone()?);
+        self.carried.remove(&step)
+    }
+}

@@ -1,0 +1,384 @@
+//! Defects that a review found, each as the test that showed it.
+
+use super::*;
+use crate::model::{Friendship, Standing};
+use serde_json::json;
+
+fn user(n: u8) -> LineUserId {
+    LineUserId::new(&format!("U{n:032x}")).unwrap()
+}
+fn data(v: serde_json::Value) -> crate::model::Attributes {
+    let serde_json::Value::Object(m) = v else { panic!() };
+    m
+}
+impl Rig {
+    fn ask(&mut self, what: Action) -> Answer {
+        let (reply, mut rx) = Reply::one();
+        self.queue.push_back(Command { what, reply: Some(reply) });
+        for _ in 0..200 {
+            let e = self.turns.take(&mut self.queue, self.now).unwrap();
+            self.store.flush().unwrap();
+            self.release(e, &|_| None);
+            if let Ok(a) = rx.try_recv() {
+                return a;
+            }
+        }
+        panic!("no answer")
+    }
+    fn ev(&mut self, whom: Whom, name: &str, id: &str, d: serde_json::Value) -> Answer {
+        let event =
+            Event { id: Some(id.into()), name: EventName::new(name).unwrap(), at: self.now, data: data(d) };
+        self.ask(Action::Event { member: whom, event })
+    }
+    fn link(&mut self, m: &str, u: LineUserId, taken: IfTaken) -> Answer {
+        self.ask(Action::Change {
+            member: MemberId::new(m).unwrap(),
+            change: Change::default(),
+            link: Some(LinkRequest { user: u, taken }),
+        })
+    }
+    fn file_of(&self, m: &str) -> Option<MemberFile> {
+        store::load_members(&*self.store, &[MemberId::new(m).unwrap()]).unwrap().pop().flatten()
+    }
+}
+fn m(id: &str) -> Whom {
+    Whom::Member(MemberId::new(id).unwrap())
+}
+
+const BOOK: &str = r#"
+scenario: book
+enter: { on: go }
+anchor: event.t
+update: { on: moved }
+steps:
+  - step: soon
+    before: 1h
+    push: soon
+  - step: after
+    day: 1
+    push: thanks
+"#;
+
+#[test]
+fn an_anchor_finer_than_a_millisecond_is_not_lost_in_a_crash() {
+    let mut r = Rig::new(BOOK);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00.000500Z"}));
+    r.pass(SignedDuration::from_secs(3601));
+    // one turn, then the process dies
+    drop(r.turns.take(&mut r.queue, r.now).unwrap());
+    r.store.flush().unwrap();
+    r.crash(0);
+    r.settle_down(accept);
+    assert!(r.happened.iter().any(|h| h.starts_with("accepted soon")));
+}
+
+#[test]
+fn the_same_anchor_again_moves_nothing_however_fine_it_is() {
+    let mut r = Rig::new(BOOK);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00.000500Z"}));
+    r.pass(SignedDuration::from_secs(3601));
+    r.settle_down(accept);
+    r.ev(m("m"), "moved", "2", json!({"t": "2026-03-02T05:00:00.000500Z"}));
+    r.settle_down(accept);
+    assert_eq!(r.attempts.len(), 1);
+}
+
+#[test]
+fn a_member_that_is_another_line_user_now_has_nothing_in_flight_to_the_first() {
+    let mut r = Rig::new(TWO_STEPS);
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    assert_eq!(r.attempts.len(), 1);
+    r.link("m", user(1), IfTaken::Refuse);
+    r.link("m", user(2), IfTaken::Refuse);
+    let retry_key = r.attempts[0].0;
+    r.ask(Action::Attempted { retry_key, attempted: Attempted::Accepted });
+    let f = r.file_of("m").unwrap();
+    assert!(
+        !f.enrollments.iter().any(|e| matches!(e.now, Standing::InFlight(_))) || r.turns.outbox_len() > 0
+    );
+}
+
+#[test]
+fn a_member_that_lost_its_line_user_has_nothing_in_flight_to_it() {
+    let mut r = Rig::new(TWO_STEPS);
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    r.link("m", user(1), IfTaken::Refuse);
+    r.link("n", user(1), IfTaken::Move);
+    let retry_key = r.attempts[0].0;
+    r.ask(Action::Attempted { retry_key, attempted: Attempted::Accepted });
+    let f = r.file_of("m").unwrap();
+    assert!(
+        !f.enrollments.iter().any(|e| matches!(e.now, Standing::InFlight(_))) || r.turns.outbox_len() > 0
+    );
+}
+
+#[test]
+fn a_line_user_that_was_let_go_keeps_its_ordinals() {
+    let mut r = Rig::new(TWO_STEPS);
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    r.link("m", user(1), IfTaken::Refuse);
+    r.link("m", user(2), IfTaken::Refuse);
+    r.ask(Action::Change {
+        member: MemberId::provisional(&user(1)),
+        change: Change { attributes: Some(data(json!({"name": "other"}))), ..Change::default() },
+        link: None,
+    });
+    r.ev(Whom::LineUser(user(1)), "go", "2", json!({}));
+    r.assert_same_bytes_under_a_key();
+    assert_ne!(r.attempts[0].0, r.attempts[1].0);
+}
+
+#[test]
+fn a_line_user_of_an_erased_member_keeps_its_entries() {
+    let mut r = Rig::new(&TWO_STEPS.replace("always", "never"));
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    r.link("m", user(1), IfTaken::Refuse);
+    r.ask(Action::Erase { member: MemberId::new("m").unwrap() });
+    r.ev(Whom::LineUser(user(1)), "go", "2", json!({}));
+    assert_eq!(r.attempts.len(), 1);
+}
+
+#[test]
+fn a_provisional_member_is_linked_to_nobody_but_itself() {
+    let mut r = Rig::new(BOOK);
+    let p = format!("line:{}", user(1));
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({"t": "2026-03-05T05:00:00Z"}));
+    assert_eq!(r.link(&p, user(2), IfTaken::Refuse), Answer::Refused(Refused::Provisional));
+    assert!(r.file_of(&p).is_some());
+}
+
+#[test]
+fn a_moved_line_user_has_one_owner_whatever_the_first_has_in_its_file() {
+    let mut r = Rig::new(BOOK);
+    let attrs =
+        |k: &str| Change { attributes: Some(data(json!({k: "x".repeat(3000)}))), ..Change::default() };
+    r.ask(Action::Change { member: MemberId::provisional(&user(1)), change: attrs("a"), link: None });
+    r.ask(Action::Change { member: MemberId::new("m").unwrap(), change: attrs("b"), link: None });
+    assert_eq!(r.link("m", user(1), IfTaken::Refuse), Answer::Done);
+    assert_eq!(r.link("n", user(1), IfTaken::Move), Answer::Done);
+    assert_eq!(r.file_of("m").unwrap().link, None);
+    assert_eq!(r.file_of("n").unwrap().link.unwrap().user, user(1));
+}
+
+#[test]
+fn no_members_value_gets_into_a_reason_or_makes_a_row_too_large() {
+    let mut r = Rig::new(
+        "\nscenario: pts\nenter: { on: go, again: always }\nsteps:\n  - step: a\n    after: 1h\n    push: \"{{ member.points | yen }}\"\n",
+    );
+    r.member("m");
+    r.ask(Action::Change {
+        member: MemberId::new("m").unwrap(),
+        change: Change { attributes: Some(data(json!({"points": "9".repeat(4000)}))), ..Change::default() },
+        link: None,
+    });
+    for i in 0..50 {
+        r.ev(m("m"), "go", &i.to_string(), json!({}));
+    }
+    r.pass(SignedDuration::from_secs(3601));
+    let e = r.turns.take(&mut r.queue, r.now);
+    assert!(e.is_ok());
+}
+
+#[test]
+fn counters_of_a_long_scenario_fit_the_store() {
+    let mut text = "\nscenario: long\nenter: { on: go }\nsteps:\n".to_owned();
+    for day in 0..200 {
+        text += &format!("  - step: day-{day:03}-tip-of-the-day\n    wait: 1d\n    push: x\n");
+    }
+    let mut r = Rig::new(&text);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({}));
+    while let Some(wake) = r.turns.wake() {
+        r.now = r.now.max(wake);
+        r.settle_down(accept);
+    }
+    assert_eq!(r.attempts.len(), 200);
+}
+
+#[test]
+fn runs_that_would_outgrow_the_store_are_refused_at_entry() {
+    let mut text = String::from("\nscenario: long\nenter: { on: go, again: always }\nsteps:\n");
+    for i in 0..80 {
+        text += &format!(
+            "  - step: {}{i:03}\n    after: 1h\n    when: \"false\"\n    push: x\n",
+            "step-with-a-name-that-says-much-"
+        );
+    }
+    text += "  - step: last\n    after: 30d\n    push: x\n";
+    let mut r = Rig::new(&text);
+    r.member("m");
+    let answers: Vec<Answer> = (0..50).map(|i| r.ev(m("m"), "go", &i.to_string(), json!({}))).collect();
+    assert_eq!(answers[0], Answer::Done);
+    assert!(matches!(answers[49], Answer::Refused(Refused::Bound(Refusal::MemberFileFull { .. }))));
+    r.pass(SignedDuration::from_secs(3601));
+    r.settle_down(accept);
+}
+
+#[test]
+fn a_merge_does_not_send_a_step_that_is_out_already() {
+    let mut r = Rig::new(
+        "\nscenario: two\nenter: { on: go }\nsteps:\n  - step: a\n    day: 1\n    at: \"15:00\"\n    push: a\n",
+    );
+    // the member of the shop enters first, its LINE user a little later
+    r.ev(m("zz"), "go", "1", json!({}));
+    r.pass(SignedDuration::from_secs(60));
+    r.ev(Whom::LineUser(user(1)), "go", "2", json!({}));
+    for i in 0..150 {
+        r.member(&format!("n{i:03}"));
+        r.ev(m(&format!("n{i:03}")), "go", "x", json!({}));
+    }
+    // 15:00 the next day: a hundred fit the turn
+    while r.now < at("2026-03-03T06:00:00Z") {
+        r.pass(SignedDuration::from_secs(60));
+    }
+    r.now = at("2026-03-03T06:00:00Z");
+    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    r.store.flush().unwrap();
+    r.release(e, &|_| Some(Attempted::Accepted));
+    let out: Vec<_> = r.queue.drain(..).collect();
+    r.link("zz", user(1), IfTaken::Refuse);
+    r.queue.extend(out);
+    r.settle_down(accept);
+    r.pass(SignedDuration::from_secs(61));
+    r.settle_down(accept);
+    let to = format!("{}", user(1));
+    let n = r.attempts.iter().filter(|a| a.1.contains(&to)).count();
+    assert_eq!(n, 1);
+}
+
+#[test]
+fn what_was_not_sent_before_its_date_moved_waits_for_the_new_date() {
+    let mut r = Rig::new(BOOK);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00Z"}));
+    r.pass(SignedDuration::from_hours(1));
+    r.settle_down(accept);
+    r.pass(SignedDuration::from_hours(25));
+    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    r.store.flush().unwrap();
+    r.release(e, &|_| Some(Attempted::NotSent));
+    r.settle_down(|_| None);
+    let before = r.attempts.len();
+    r.ev(m("m"), "moved", "2", json!({"t": "2026-03-20T05:00:00Z"}));
+    r.pass(SignedDuration::from_secs(5));
+    r.settle_down(accept);
+    assert_eq!(before, r.attempts.len());
+}
+
+#[test]
+fn a_reminder_for_the_new_date_goes_out_whatever_became_of_the_old_one() {
+    let mut r = Rig::new(BOOK);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00Z"}));
+    r.pass(SignedDuration::from_hours(1));
+    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    r.store.flush().unwrap();
+    r.release(e, &|_| Some(Attempted::Ambiguous));
+    r.settle_down(|_| None);
+    r.ev(m("m"), "moved", "2", json!({"t": "2026-03-20T05:00:00Z"}));
+    r.pass(SignedDuration::from_secs(5));
+    r.settle_down(accept);
+    r.now = at("2026-03-20T04:00:00Z");
+    r.settle_down(accept);
+    assert!(r.happened.iter().any(|h| h.starts_with("accepted soon")));
+}
+
+#[test]
+fn a_block_is_heard_by_a_member_whose_file_is_full() {
+    let mut r = Rig::new(
+        "\nscenario: pts\nenter: { on: go, again: always }\nsteps:\n  - step: a\n    after: 1h\n    push: hi\n",
+    );
+    r.ask(Action::Change {
+        member: MemberId::new("m").unwrap(),
+        change: Change { attributes: Some(data(json!({"points": "9".repeat(4000)}))), ..Change::default() },
+        link: None,
+    });
+    r.link("m", user(1), IfTaken::Refuse);
+    for i in 0..2 {
+        assert_eq!(r.ev(m("m"), "go", &i.to_string(), json!({"a": "x".repeat(4000)})), Answer::Done);
+    }
+    assert_eq!(r.ev(m("m"), "go", "z", json!({"a": "x".repeat(3000)})), Answer::Done);
+    for i in 0..190 {
+        r.ev(m("m"), "noop", &format!("n{i}"), json!({}));
+    }
+    let event = Event {
+        id: Some("w".into()),
+        name: EventName::new("line.unfollow").unwrap(),
+        at: r.now,
+        data: Default::default(),
+    };
+    let a = r.ask(Action::Line { user: user(1), event, friendship: Some(Friendship::Blocked) });
+    assert!(matches!(a, Answer::Done | Answer::Refused(_)));
+    assert_eq!(r.file_of("m").unwrap().link.unwrap().friendship, Friendship::Blocked);
+}
+
+#[test]
+fn a_changed_configuration_moves_what_is_due_after_a_restart() {
+    let text = "\nscenario: cfg\nenter: { on: go }\nsteps:\n  - step: a\n    day: 1\n    at: \"15:00\"\n    push: a\n";
+    let mut r = Rig::new(text);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({}));
+    let sources = Sources::from_files([("cfg.yaml".to_owned(), text.as_bytes().to_vec())]);
+    let d = Defaults { zone: jiff::tz::TimeZone::get("Pacific/Auckland").unwrap(), ..Defaults::default() };
+    r.scenarios = Arc::new(load(&sources, &d).set.unwrap());
+    r.crash(9);
+    r.settle_down(|_| None);
+    assert_eq!(r.turns.due.head(), Some(at("2026-03-03T02:00:00Z")));
+}
+
+#[test]
+fn an_anchor_at_the_start_of_time_is_late_and_takes_no_place_for_ever() {
+    let mut r = Rig::new(BOOK);
+    r.member("m");
+    r.ev(m("m"), "go", "1", json!({"t": "-009999-01-02T02:00:00Z"}));
+    r.settle_down(|_| None);
+    assert!(r.file_of("m").unwrap().enrollments.is_empty());
+}
+#[test]
+fn an_erased_member_s_parcel_leaves_no_row_behind() {
+    let mut r = Rig::new(TWO_STEPS);
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    r.link("m", user(1), IfTaken::Refuse);
+    r.ask(Action::Erase { member: MemberId::new("m").unwrap() });
+    r.ev(Whom::LineUser(user(1)), "go", "2", json!({}));
+    let retry_key = r.attempts[0].0;
+    // the answer to the FIRST attempt settles the second run
+    r.ask(Action::Attempted { retry_key, attempted: Attempted::Accepted });
+    let left = store::page_outbox(&*r.store, None, 9).unwrap();
+    assert_eq!((left.len(), r.turns.outbox_len()), (1, 1), "the second run's own");
+    assert_ne!(r.attempts[0].0, r.attempts[1].0);
+}
+
+#[test]
+fn a_line_user_that_was_let_go_is_still_blocked() {
+    let mut r = Rig::new(TWO_STEPS);
+    r.link("m", user(1), IfTaken::Refuse);
+    let event = Event {
+        id: Some("w".into()),
+        name: EventName::new("line.unfollow").unwrap(),
+        at: r.now,
+        data: Default::default(),
+    };
+    r.ask(Action::Line { user: user(1), event, friendship: Some(Friendship::Blocked) });
+    r.link("m", user(2), IfTaken::Refuse);
+    r.ev(Whom::LineUser(user(1)), "go", "1", json!({}));
+    assert_eq!(r.attempts, []);
+}
+
+#[test]
+fn a_parcel_that_was_not_tried_goes_on_soon_and_as_if_nothing_had_been() {
+    let mut rig = Rig::new(TWO_STEPS);
+    rig.member("m1");
+    rig.event("m1", "e1");
+    rig.settle_down(|_| Some(Attempted::NotTried));
+    for _ in 0..20 {
+        rig.pass(UNTRIED_WAIT);
+        rig.settle_down(|_| Some(Attempted::NotTried));
+    }
+    rig.pass(UNTRIED_WAIT);
+    rig.settle_down(accept);
+    assert!(rig.happened.contains(&"accepted first".to_owned()), "{:?}", rig.happened);
+    rig.assert_same_bytes_under_a_key();
+}
