@@ -14,4 +14,8 @@ pub mod line;
 
 pub mod dispatch;
 
+pub mod config;
+
+pub mod http;
+
 pub mod sandbox;

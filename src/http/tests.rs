@@ -1,0 +1,12 @@
+//! The API over real connections, before real turns on a store in memory and a LINE that accepts.
+
+mod access;
+mod daemon;
+mod events;
+mod failures;
+mod members;
+mod monitor;
+mod openapi;
+mod scenarios;
+mod streams;
+mod webhook;
