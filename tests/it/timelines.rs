@@ -1,0 +1,269 @@
+//! Timelines as data: a scenario, events, and what must come of them, each in one file of
+//! `tests/timelines/`, run through the real engine and turns on either store.
+//!
+//! `UPDATE_TIMELINES=1 cargo test --test it timelines` writes what came out into the files, to be read
+//! before it is committed.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use amadare::dispatch::rehearsal::{Line, Rehearsal};
+use amadare::dispatch::{Action, IfTaken, LinkRequest, Whom};
+use amadare::engine::Change;
+use amadare::model::{Event, EventName, Friendship, LineUserId, MemberId, What};
+use amadare::scenario::load::load;
+use amadare::scenario::source::Sources;
+use amadare::scenario::{Defaults, ScenarioSet};
+use amadare::store::{self, MemoryStore, Store};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// A case as it is written.
+struct Case {
+    zone: TimeZone,
+    scenarios: Arc<ScenarioSet>,
+    events: Vec<Happens>,
+    until: Option<Timestamp>,
+    timeline: Vec<String>,
+    /// Leave out the texts of messages.
+    texts: bool,
+}
+
+struct Happens {
+    at: Timestamp,
+    member: MemberId,
+    what: String,
+    rest: String,
+}
+
+#[test]
+fn every_timeline_comes_out_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut cases: Vec<_> = std::fs::read_dir(root.join("tests/timelines"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 20, "only {} timelines were found", cases.len());
+    let mut failures = String::new();
+    for path in cases {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let case = parse(&text, root).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let folder = tempfile::tempdir().unwrap();
+        let stores: [(&str, Arc<dyn Store>); 2] = [
+            ("memory", Arc::new(MemoryStore::new())),
+            ("sled", store::open(folder.path(), 16 << 20).unwrap()),
+        ];
+        for (engine, store) in stores {
+            let found = run(&case, store);
+            if is_updating() {
+                let kept = text.split_inclusive("timeline:\n").next().unwrap();
+                let lines: String = found.iter().map(|line| format!("  {line}\n")).collect();
+                std::fs::write(&path, format!("{kept}{lines}")).unwrap();
+                continue;
+            }
+            if found != case.timeline {
+                writeln!(failures, "\n{name} on {engine}:\n{}", difference(&case.timeline, &found)).unwrap();
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says so in the environment")]
+fn is_updating() -> bool {
+    std::env::var_os("UPDATE_TIMELINES").is_some()
+}
+
+fn difference(expected: &[String], found: &[String]) -> String {
+    let mut out = String::new();
+    for line in expected.iter().filter(|line| !found.contains(line)) {
+        writeln!(out, "  - {line}").unwrap();
+    }
+    for line in found.iter().filter(|line| !expected.contains(line)) {
+        writeln!(out, "  + {line}").unwrap();
+    }
+    if out.is_empty() {
+        out = "  the same lines in another order, found:\n".to_owned();
+        for line in found {
+            writeln!(out, "    {line}").unwrap();
+        }
+    }
+    out
+}
+
+fn parse(text: &str, root: &Path) -> Result<Case, String> {
+    let mut zone = TimeZone::get("Asia/Tokyo").unwrap();
+    let mut files: Vec<std::path::PathBuf> = Vec::new();
+    let mut inline: HashMap<String, String> = HashMap::new();
+    let (mut events, mut timeline, mut until, mut texts) = (Vec::new(), Vec::new(), None, true);
+    let mut section = "";
+    for line in text.lines() {
+        let indented = line.starts_with(' ');
+        let trimmed = line.trim_end();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = trimmed.strip_prefix("--- ") {
+            section = "inline";
+            inline.insert(name.to_owned(), String::new());
+            files.push(name.into());
+            continue;
+        }
+        if section == "inline" && trimmed != "events:" {
+            let name = files.last().unwrap().to_string_lossy().into_owned();
+            let file = inline.get_mut(&name).unwrap();
+            file.push_str(trimmed);
+            file.push('\n');
+            continue;
+        }
+        if !indented {
+            match trimmed.split_once(':').map(|(key, value)| (key, value.split(" #").next().unwrap().trim()))
+            {
+                Some(("zone", name)) => zone = TimeZone::get(name).map_err(|e| e.to_string())?,
+                Some(("scenario", file)) => files.push(root.join("scenarios").join(file)),
+                Some(("until", at)) => until = Some(civil(at, &zone)?),
+                Some(("texts", "no")) => texts = false,
+                Some(("events", "")) => section = "events",
+                Some(("timeline", "")) => section = "timeline",
+                _ => return Err(format!("`{trimmed}` is not understood")),
+            }
+            continue;
+        }
+        let line = trimmed.trim_start();
+        match section {
+            "events" => {
+                let mut words = line.splitn(4, "  ").map(str::trim);
+                let (at, member, what) = (words.next(), words.next(), words.next());
+                let (Some(at), Some(member), Some(what)) = (at, member, what) else {
+                    return Err(format!("`{line}` is no event"));
+                };
+                events.push(Happens {
+                    at: civil(at, &zone)?,
+                    member: MemberId::new(member).map_err(|e| e.to_string())?,
+                    what: what.to_owned(),
+                    rest: words.next().unwrap_or_default().to_owned(),
+                });
+            }
+            "timeline" => timeline.push(line.to_owned()),
+            _ => return Err(format!("`{line}` is in no section")),
+        }
+    }
+    // of the same instant in the order written
+    events.sort_by_key(|event: &Happens| event.at);
+    let sources = match inline.is_empty() {
+        true => Sources::read(&files).map_err(|e| e.to_string())?,
+        false => {
+            let named = inline.into_iter().map(|(name, text)| (name, text.into_bytes()));
+            Sources::from_files(named)
+        }
+    };
+    let loaded = load(&sources, &Defaults { zone: zone.clone(), ..Defaults::default() });
+    let scenarios = loaded
+        .set
+        .ok_or_else(|| loaded.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    Ok(Case { zone, scenarios: Arc::new(scenarios), events, until, timeline, texts })
+}
+
+fn civil(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant);
+    }
+    let civil: jiff::civil::DateTime = text.parse().map_err(|_| format!("`{text}` is no time"))?;
+    Ok(civil.to_zoned_datetime(zone.clone()).map_err(|e| e.to_string())?.timestamp())
+}
+
+/// A member's LINE user, made from its id.
+fn user(member: &MemberId) -> LineUserId {
+    LineUserId::new(&format!("U{:032x}", amadare::model::fingerprint(member.as_str()))).unwrap()
+}
+
+fn run(case: &Case, store: Arc<dyn Store>) -> Vec<String> {
+    let start = case.events.first().expect("a case has events").at;
+    let mut rehearsal = Rehearsal::new(Arc::clone(&case.scenarios), store, start).unwrap();
+    let mut known = std::collections::HashSet::new();
+    for (number, event) in case.events.iter().enumerate() {
+        if known.insert(event.member.clone()) && event.what != "unlinked" {
+            rehearsal.act(event.at, befriend(&event.member)).unwrap();
+            rehearsal.take_links();
+        }
+        if let Some(action) = action(event, number, &case.zone) {
+            rehearsal.act(event.at, action).unwrap();
+        }
+    }
+    match case.until {
+        Some(until) => rehearsal.run_until(until).unwrap(),
+        None => rehearsal.run_out().unwrap(),
+    }
+    rehearsal.take_lines().iter().flat_map(|line| show(line, case)).collect()
+}
+
+fn befriend(member: &MemberId) -> Action {
+    let link = Some(LinkRequest { user: user(member), taken: IfTaken::Refuse });
+    Action::Change { member: member.clone(), change: Change::default(), link }
+}
+
+fn action(event: &Happens, number: usize, zone: &TimeZone) -> Option<Action> {
+    let json = |text: &str| match text {
+        "" => serde_json::Map::new(),
+        text => serde_json::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}")),
+    };
+    let member = event.member.clone();
+    Some(match event.what.as_str() {
+        "unlinked" => return None,
+        "attributes" => {
+            let change = Change { attributes: Some(json(&event.rest)), ..Change::default() };
+            Action::Change { member, change, link: None }
+        }
+        "blocks" | "unblocks" => {
+            let friendship = if event.what == "blocks" { Friendship::Blocked } else { Friendship::Friend };
+            let name = if event.what == "blocks" { "line.unfollow" } else { "line.follow" };
+            let name = EventName::new(name).unwrap();
+            let heard = Event { id: None, name, at: event.at, data: serde_json::Map::new() };
+            Action::Line { user: user(&member), event: heard, friendship: Some(friendship) }
+        }
+        name => {
+            let name = EventName::new(name).unwrap();
+            let mut data = json(&event.rest);
+            // `_id` and `_at` stand for the event's own id and time
+            let id =
+                data.remove("_id").map_or_else(|| format!("e{number}"), |id| id.as_str().unwrap().to_owned());
+            let at = data.remove("_at").map_or(event.at, |at| civil(at.as_str().unwrap(), zone).unwrap());
+            let event = Event { id: Some(id), name, at, data };
+            Action::Event { member: Whom::Member(member), event }
+        }
+    })
+}
+
+fn show(line: &Line, case: &Case) -> Vec<String> {
+    let happening = &line.what.happening;
+    let civil =
+        |at: Timestamp| at.to_zoned_datetime(case.zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string();
+    let mut shown = format!("{}  {}  {}", civil(happening.at), line.what.member, happening.what.word());
+    if let Some(scenario) = &happening.scenario {
+        write!(shown, "  {scenario}").unwrap();
+    }
+    if let Some(step) = &happening.step {
+        write!(shown, "/{step}").unwrap();
+    }
+    if matches!(happening.what, What::Deferred | What::Moved)
+        && let Some(until) = happening.until
+    {
+        write!(shown, "  until {}", civil(until)).unwrap();
+    }
+    if let Some(reason) = &happening.reason {
+        write!(shown, "  {reason}").unwrap();
+    }
+    let mut lines = vec![shown];
+    if case.texts {
+        for message in line.messages.iter().filter_map(|m| m.as_array()).flatten() {
+            let text = message["text"].as_str().or(message["altText"].as_str()).unwrap_or_default();
+            lines.extend(text.lines().map(|text| format!("| {text}")));
+        }
+    }
+    lines
+}
