@@ -80,6 +80,11 @@ impl Work<'_> {
             })
             .collect();
         for key in keys {
+            if let Some(push) = self.take_back(key, user) {
+                let (enrollment, fate) = (push.delivery.enrollment, Fate::Withdrawn("link".into()));
+                self.carry_on(id, &Input::Settle { enrollment, retry_key: key, fate })?;
+                continue;
+            }
             let Some(parcel) = self.turns.outbox.get(key).filter(|parcel| parcel.to == *user) else {
                 continue;
             };

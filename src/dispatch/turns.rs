@@ -10,7 +10,7 @@ use super::outbox::{self, CUTOFF, Outbox};
 use super::{Action, Answer, Attempted, Command, Happened, Hold, Parcel, Refused, Reply, Whom};
 use crate::engine::flight::{Earlier, Fate, Next, before_attempt};
 use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Verdict};
-use crate::model::{Entries, MemberFile, MemberId, RetryKey, SLOTS, limits};
+use crate::model::{Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, limits};
 use crate::scenario::ScenarioSet;
 use crate::store::{
     self, Batch, Counted, Counters, Epoch, Meta, Store, StoreError, SweepRow, decode_sweep, encode_member,
@@ -34,6 +34,9 @@ const JOURNAL_KEPT: usize = 8;
 
 /// How long a parcel waits before it is looked at again while sends are on hold.
 const HELD_WAIT: SignedDuration = SignedDuration::from_mins(1);
+
+/// Rounds in which pushes of one turn are looked at again.
+const MAX_RECONSIDERED: usize = 4;
 
 /// How long a parcel rests that was handed back without an attempt: couriers are busy or held.
 const UNTRIED_WAIT: SignedDuration = SignedDuration::from_secs(1);
@@ -653,8 +656,44 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Looks at the pushes of this turn again: a later command of it may have ended a run, moved a link
+    /// or erased a member. What is no longer wanted is taken back before it gets into the outbox.
+    fn reconsider(&mut self) -> Result<(), StoreError> {
+        let mut wanted = Vec::new();
+        for _ in 0..MAX_RECONSIDERED {
+            if self.pushes.is_empty() {
+                break;
+            }
+            for push in std::mem::take(&mut self.pushes) {
+                let id = self.resolve(&push.member)?;
+                let scenarios = Arc::clone(&self.turns.scenarios);
+                let channel = Arc::clone(&self.turns.channel);
+                let context = self.context(&scenarios, &channel);
+                let (enrollment, retry_key) = (push.delivery.enrollment, push.retry_key);
+                let file = self.file(&id)?.file.as_ref();
+                match before_attempt(file, enrollment, retry_key, &push.to, Earlier::NotSent, &context) {
+                    Next::Attempt => wanted.push(push),
+                    Next::Settled => {}
+                    Next::Stop(fate) => self.carry_on(&id, &Input::Settle { enrollment, retry_key, fate })?,
+                    Next::Pause { .. } => unreachable!("only what may have been sent is paused"),
+                }
+            }
+        }
+        // what is decided afresh is decided by the same world, so that a second round changes nothing more
+        wanted.append(&mut self.pushes);
+        self.pushes = wanted;
+        Ok(())
+    }
+
+    /// Takes back a push of this very turn to a LINE user that the member is no longer, if it is one.
+    pub(super) fn take_back(&mut self, key: RetryKey, user: &LineUserId) -> Option<Push> {
+        let place = self.pushes.iter().position(|push| push.retry_key == key && push.to == *user)?;
+        Some(self.pushes.remove(place))
+    }
+
     /// Commits everything that has changed and gives the effects.
     fn finish(mut self) -> Result<Effects, StoreError> {
+        self.reconsider()?;
         let now = self.now;
         for parcel in self.turns.outbox.queue(self.pushes, now, &mut self.batch) {
             self.effects.push(Effect::Attempt(parcel));

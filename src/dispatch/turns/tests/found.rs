@@ -382,3 +382,64 @@ fn a_parcel_that_was_not_tried_goes_on_soon_and_as_if_nothing_had_been() {
     assert!(rig.happened.contains(&"accepted first".to_owned()), "{:?}", rig.happened);
     rig.assert_same_bytes_under_a_key();
 }
+
+/// Commands that are taken in one turn, and what is attempted after it.
+fn in_one_turn(rig: &mut Rig, actions: Vec<Action>) {
+    rig.queue.extend(actions.into_iter().map(command));
+    let effects = rig.turns.take(&mut rig.queue, rig.now).unwrap();
+    assert!(rig.queue.is_empty(), "all in one turn");
+    rig.store.flush().unwrap();
+    rig.release(effects, &|_| None);
+}
+
+fn going(rig: &Rig, whom: Whom, name: &str) -> Action {
+    let event = Event {
+        id: Some(format!("{name}-{whom:?}")),
+        name: EventName::new(name).unwrap(),
+        at: rig.now,
+        data: Default::default(),
+    };
+    Action::Event { member: whom, event }
+}
+
+#[test]
+fn a_run_that_ends_in_the_turn_that_began_it_sends_nothing() {
+    let mut rig = Rig::new(&TWO_STEPS.replace("steps:", "exit: { on: stop }\nsteps:"));
+    rig.member("m");
+    let actions = vec![going(&rig, m("m"), "go"), going(&rig, m("m"), "stop")];
+    in_one_turn(&mut rig, actions);
+    assert_eq!(rig.attempts, []);
+    assert_eq!(rig.file_of("m").unwrap().enrollments, []);
+    assert_eq!(rig.turns.outbox_len(), 0);
+}
+
+#[test]
+fn a_member_erased_in_the_turn_that_began_its_run_is_sent_nothing() {
+    let mut rig = Rig::new(TWO_STEPS);
+    rig.member("m");
+    let erase = Action::Erase { member: MemberId::new("m").unwrap() };
+    let actions = vec![going(&rig, m("m"), "go"), erase];
+    in_one_turn(&mut rig, actions);
+    assert_eq!(rig.attempts, []);
+    assert_eq!(rig.turns.outbox_len(), 0);
+}
+
+#[test]
+fn a_link_that_moves_in_the_turn_that_began_a_run_takes_the_push_back() {
+    let mut rig = Rig::new(TWO_STEPS);
+    rig.ev(Whom::LineUser(user(9)), "noop", "0", json!({}));
+    let link = |user: LineUserId| Action::Change {
+        member: MemberId::new("m").unwrap(),
+        change: Change::default(),
+        link: Some(LinkRequest { user, taken: IfTaken::Refuse }),
+    };
+    // the friend's run begins, the friend becomes m, and m turns out to be somebody else
+    let actions = vec![going(&rig, Whom::LineUser(user(1)), "go"), link(user(1)), link(user(2))];
+    in_one_turn(&mut rig, actions);
+    assert_eq!(rig.attempts.len(), 1);
+    assert!(rig.attempts[0].1.contains(user(2).as_str()), "{:?}", rig.attempts);
+    let run = &rig.file_of("m").unwrap().enrollments[0];
+    assert!(matches!(run.now, Standing::InFlight(_)));
+    rig.ask(Action::Attempted { retry_key: rig.attempts[0].0, attempted: Attempted::Accepted });
+    assert!(rig.happened.contains(&"accepted first".to_owned()), "{:?}", rig.happened);
+}
