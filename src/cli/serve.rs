@@ -242,7 +242,9 @@ impl Daemon {
             return Err(Failure::configuration(OTHER_CHANNEL));
         }
         if told.is_err() {
-            self.api.desk.tell(Action::Hold(Some(Hold::Token)));
+            // held before the new token is used for anything
+            let held = self.api.desk.ask(Action::Hold(Some(Hold::Token))).await;
+            held.context("sends could not be put on hold")?;
         }
         set_token(&self.line.client, secrets.channel_access_token)?;
         let set = Arc::new(set);
