@@ -7,6 +7,53 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+/// One reading of the clocks: the wall's, which people move, and the time since the machine started, which
+/// nobody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub wall: Timestamp,
+    pub uptime: Uptime,
+}
+
+/// Time since a start of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uptime {
+    /// Which start: two readings with another one cannot be compared. Zero for a clock that only tells
+    /// what it is told, whose uptime is its wall time.
+    pub boot: u64,
+    pub ms: u64,
+}
+
+impl Moment {
+    /// A moment of a clock that is moved by hand.
+    pub fn by_hand(wall: Timestamp) -> Moment {
+        let ms = u64::try_from(wall.as_millisecond()).unwrap_or(0);
+        Moment { wall, uptime: Uptime { boot: 0, ms } }
+    }
+
+    /// The time that has passed since an earlier moment: by the wall clock or, within one run of the
+    /// machine, by its uptime, whichever is more.
+    pub fn since(self, earlier: Moment) -> SignedDuration {
+        let wall = self.wall.duration_since(earlier.wall);
+        self.uptime.since(earlier.uptime).map_or(wall, |uptime| uptime.max(wall))
+    }
+
+    /// How far the wall clock has been moved since an earlier moment; none if the machine was started
+    /// again in between.
+    pub fn moved_since(self, earlier: Moment) -> Option<SignedDuration> {
+        let uptime = self.uptime.since(earlier.uptime)?;
+        Some(self.wall.duration_since(earlier.wall).saturating_sub(uptime))
+    }
+}
+
+impl Uptime {
+    fn since(self, earlier: Uptime) -> Option<SignedDuration> {
+        let ms = |uptime: Uptime| i64::try_from(uptime.ms).unwrap_or(i64::MAX);
+        (self.boot == earlier.boot).then(|| SignedDuration::from_millis(ms(self) - ms(earlier)))
+    }
+}
 
 /// Tells the time: the system's, an accelerated one, or one that only moves when told to.
 #[derive(Clone, Debug)]
@@ -14,9 +61,38 @@ pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 enum Source {
-    System,
+    System(Start),
     Accelerated(Accelerated),
     Manual(Mutex<Timestamp>),
+}
+
+/// What the machine's uptime is counted from.
+#[derive(Debug)]
+struct Start {
+    boot: u64,
+    /// Milliseconds of uptime at `origin`.
+    ms: u64,
+    origin: Instant,
+}
+
+impl Start {
+    /// Reads what Linux tells; elsewhere time counts from the start of this process, which no other can
+    /// be compared with.
+    fn read() -> Start {
+        let origin = monotonic();
+        let text = |path: &str| std::fs::read_to_string(path).ok();
+        let boot = text("/proc/sys/kernel/random/boot_id").and_then(|id| Uuid::parse_str(id.trim()).ok());
+        let seconds = text("/proc/uptime").and_then(|up| up.split(' ').next()?.parse::<f64>().ok());
+        match (boot, seconds) {
+            (Some(boot), Some(seconds)) => {
+                Start { boot: boot.as_u64_pair().0.max(1), ms: (seconds * 1e3) as u64, origin }
+            }
+            _ => {
+                let started = u64::try_from(wall().as_microsecond()).unwrap_or(0);
+                Start { boot: (started ^ u64::from(std::process::id()) << 48).max(1), ms: 0, origin }
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,7 +115,7 @@ struct Stopped {
 impl Clock {
     /// The machine's wall clock.
     pub fn system() -> Clock {
-        Clock(Arc::new(Source::System))
+        Clock(Arc::new(Source::System(Start::read())))
     }
 
     /// Starts at `start` and runs `speed` times as fast as real time.
@@ -56,11 +132,24 @@ impl Clock {
     /// The present instant, in whole milliseconds, the resolution that is stored.
     pub fn now(&self) -> Timestamp {
         let exact = match &*self.0 {
-            Source::System => wall(),
+            Source::System(_) => wall(),
             Source::Accelerated(clock) => clock.now(),
             Source::Manual(now) => *now.lock().expect("no holder of this lock panics"),
         };
         Timestamp::from_millisecond(exact.as_millisecond()).expect("rounding stays in range")
+    }
+
+    /// The present instant beside the machine's uptime.
+    pub fn moment(&self) -> Moment {
+        let wall = self.now();
+        match &*self.0 {
+            Source::System(start) => {
+                let passed = monotonic().saturating_duration_since(start.origin).as_millis();
+                let ms = start.ms.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+                Moment { wall, uptime: Uptime { boot: start.boot, ms } }
+            }
+            Source::Accelerated(_) | Source::Manual(_) => Moment::by_hand(wall),
+        }
     }
 
     /// How long to wait in real time until `instant`; zero if it has passed.
@@ -70,7 +159,7 @@ impl Clock {
         let left = instant.duration_since(self.now());
         let Ok(left) = Duration::try_from(left) else { return Duration::ZERO };
         match &*self.0 {
-            Source::System => left,
+            Source::System(_) => left,
             Source::Accelerated(clock) => left.div_f64(clock.speed),
             Source::Manual(_) if left.is_zero() => Duration::ZERO,
             Source::Manual(_) => Duration::MAX,
@@ -79,7 +168,7 @@ impl Clock {
 
     /// True for a clock that does not tell real time, which must never drive pushes to LINE itself.
     pub fn is_rehearsal(&self) -> bool {
-        !matches!(&*self.0, Source::System)
+        !matches!(&*self.0, Source::System(_))
     }
 
     /// Moves a manual clock to `now`; the other kinds ignore it.

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::{Change, Refusal};
+use crate::clock::Moment;
+use crate::engine::{Change, Refusal, Resolution};
 use crate::model::{
-    EnrollmentId, Event, Friendship, Happening, LineUserId, MemberId, RetryKey, ScenarioId, StepId,
+    DeliveryId, EnrollmentId, Event, Friendship, Happening, LineUserId, MemberId, RetryKey, ScenarioId,
+    StepId,
 };
 use crate::scenario::ScenarioSet;
 
@@ -24,9 +26,13 @@ mod outbox;
 pub mod rehearsal;
 pub mod reply;
 pub mod turns;
+mod watch;
 
 pub use reply::{Answer, Reply};
 pub use turns::{Effect, Effects, Turns};
+
+/// Multicasts in the outbox at which due work stays in the index: two seconds of LINE's limit for them.
+pub const MAX_MULTICASTS: usize = 400;
 
 /// Parcels in the outbox at which due work stays in the index: two seconds of LINE's limit for pushes,
 /// so that the time of a parcel's first attempt is close to the time it was queued.
@@ -53,8 +59,17 @@ pub enum Action {
     Attempted { retry_key: RetryKey, attempted: Attempted },
     /// The scenarios from now on, and the files they were read from, for a start with broken ones.
     Reload { scenarios: Arc<ScenarioSet>, files: Vec<(String, Vec<u8>)> },
-    /// Stops or resumes all sends.
-    Hold(Option<Hold>),
+    /// Stops all sends for one reason.
+    Hold(Hold),
+    /// Takes one reason away; sends resume when none is left.
+    Lift(Hold),
+    /// An operator takes away all reasons that a person may: their own, those after a restore, and doubts
+    /// about the clock, which is right by their word.
+    Release,
+    /// How far LINE's clock is ahead of ours.
+    LineClock { ahead: SignedDuration },
+    /// Settles a delivery whose fate is unknown.
+    Settle { delivery: DeliveryId, resolution: Resolution },
     /// What LINE says about the month's quota.
     Quota { limit: Option<u64>, used: u64 },
     /// The data folder belongs to this bot's channel from now on.
@@ -90,7 +105,7 @@ pub enum Attempted {
     /// LINE has it: now, or by an earlier attempt under the same key.
     Accepted,
     /// LINE refused it for good; nothing was sent.
-    Refused(Arc<str>),
+    Refused { reason: Arc<str>, blame: Blame },
     /// LINE refused it for now; nothing was sent.
     Throttled,
     /// LINE says that the month's quota is used up; nothing was sent.
@@ -105,40 +120,89 @@ pub enum Attempted {
     Ambiguous,
 }
 
-/// Why no push goes out.
+/// What LINE refused a request for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The messages, or the request as a whole: nobody would get it.
+    Content,
+    /// The recipient at this place of a multicast.
+    Recipient(usize),
+    /// A recipient that LINE did not name, or something unclear.
+    Unclear,
+}
+
+/// Why nothing is sent. There can be several reasons at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
-    /// LINE refuses the channel's token.
+    /// An operator said so.
+    Operator,
+    /// The store was restored from a backup, and nobody has looked at it yet.
+    Restored,
+    /// The wall clock has jumped, or is not that of LINE.
+    Clock,
+    /// LINE refuses the channel's token, or has not said whose it is.
     Token,
     /// The month's quota is used up.
     Quota,
 }
 
 impl Hold {
+    pub const ALL: [Hold; 5] = [Hold::Operator, Hold::Restored, Hold::Clock, Hold::Token, Hold::Quota];
+
     pub fn word(self) -> &'static str {
         match self {
+            Hold::Operator => "operator",
+            Hold::Restored => "restored",
+            Hold::Clock => "clock",
             Hold::Token => "token",
             Hold::Quota => "quota",
         }
     }
+
+    /// What it takes to end it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Hold::Operator => "`amadare release`",
+            Hold::Restored => "look at `amadare deliveries list`, then `amadare release`",
+            Hold::Clock => "set the clock right, or confirm it with `amadare release`",
+            Hold::Token => "give the daemon a token that LINE takes, and reload",
+            Hold::Quota => "raise the plan's limit, or wait for the next month",
+        }
+    }
 }
 
-/// One request to LINE and the delivery it carries.
+/// One request to LINE and the deliveries it carries: a push to one, or a multicast of one step to many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parcel {
     pub retry_key: RetryKey,
-    /// The time its key's 24 hours are counted from.
-    pub first_attempt_at: Timestamp,
-    pub member: MemberId,
-    pub enrollment: EnrollmentId,
+    /// The moment its key's 24 hours are counted from.
+    pub first_attempt: Moment,
     pub scenario: ScenarioId,
     pub step: StepId,
-    pub to: LineUserId,
-    pub due: Timestamp,
+    /// In the order of the recipients in `bytes`; more than one in a multicast.
+    pub deliveries: Vec<Carried>,
+    pub silent: bool,
     /// The exact bytes of the request's body.
     pub bytes: Arc<[u8]>,
     /// The first sixteen bytes of their SHA-256.
     pub whole: [u8; 16],
+}
+
+impl Parcel {
+    pub fn is_multicast(&self) -> bool {
+        self.deliveries.len() > 1
+    }
+}
+
+/// A delivery in a parcel, and whom it goes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carried {
+    pub id: DeliveryId,
+    /// The member whose run it is of when it was queued; a provisional one may have been linked since.
+    pub member: MemberId,
+    pub enrollment: EnrollmentId,
+    pub to: LineUserId,
+    pub due: Timestamp,
 }
 
 /// A happening and whose it is, for logs, metrics and the outputs of rehearsals.
@@ -159,4 +223,6 @@ pub enum Refused {
     Provisional,
     #[error("there is no such member")]
     NoSuchMember,
+    #[error("there is no such delivery whose fate is unknown; it may have been settled already")]
+    NoSuchDelivery,
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    Attributes, Delivery, Enrollment, EnrollmentId, Event, Flight, Friendship, Happening, LineUserId,
-    MemberFile, MemberId, RetryKey, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
+    Attributes, Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Event, Flight, Friendship, Happening,
+    LineUserId, MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
     limits,
 };
 use crate::scenario::program::{EnrollmentScope, MemberScope, Names, Scope};
@@ -27,7 +27,7 @@ pub mod suppression;
 pub mod trigger;
 
 pub use change::Change;
-pub use flight::Fate;
+pub use flight::{Fate, Resolution};
 pub use trigger::Refusal;
 
 /// How long a step waits for one of another enrollment of the same member that is in flight.
@@ -41,6 +41,9 @@ pub struct Context<'a> {
     /// The bot's user id, or what stands for it: part of every enrollment's identity.
     pub channel: &'a str,
     pub sending: Sending,
+    /// When the store was restored from a backup, if it was: what was due up to then may have been sent
+    /// by the daemon that the backup is of.
+    pub restored_at: Option<Timestamp>,
 }
 
 /// Whether deliveries may be queued.
@@ -65,7 +68,9 @@ pub enum Input {
     /// The time has come, or the scenarios have changed.
     Due,
     /// What became of a delivery in flight.
-    Settle { enrollment: EnrollmentId, retry_key: RetryKey, fate: Fate },
+    Settle { enrollment: EnrollmentId, delivery: DeliveryId, fate: Fate },
+    /// What an operator says of a delivery whose fate is unknown.
+    Resolve { delivery: Delivery, resolution: Resolution },
 }
 
 /// How an input was taken.
@@ -81,6 +86,8 @@ pub enum Taken {
 pub struct Verdict {
     pub happenings: Vec<Happening>,
     pub pushes: Vec<Push>,
+    /// Deliveries whose fate has become unknown.
+    pub unknown: Vec<Unknown>,
     /// Runs that the event at hand has converted and that it is still to end.
     converted: Vec<usize>,
 }
@@ -90,13 +97,24 @@ pub struct Verdict {
 pub struct Push {
     pub member: MemberId,
     pub delivery: Delivery,
-    pub retry_key: RetryKey,
     pub scenario: ScenarioId,
     pub to: LineUserId,
     /// The rendered message objects, a JSON array.
     pub messages: String,
     pub silent: bool,
     pub due: Timestamp,
+    /// True if it must not share a request with others.
+    pub alone: bool,
+}
+
+/// A delivery that may or may not have been accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    pub delivery: Delivery,
+    pub scenario: ScenarioId,
+    /// The instant it was due.
+    pub due: Timestamp,
+    pub reason: Arc<str>,
 }
 
 /// Takes an input for the member and carries every enrollment as far as it goes at `now`.
@@ -119,8 +137,12 @@ pub fn take(
         }
         Input::Change(change) => turn.change(change)?,
         Input::Due => Taken::Changed,
-        Input::Settle { enrollment, retry_key, fate } => {
-            turn.settle(*enrollment, *retry_key, fate);
+        Input::Settle { enrollment, delivery, fate } => {
+            turn.settle(*enrollment, *delivery, fate);
+            Taken::Changed
+        }
+        Input::Resolve { delivery, resolution } => {
+            turn.resolve(delivery, *resolution)?;
             Taken::Changed
         }
     };
@@ -151,6 +173,10 @@ pub enum Decision {
         reason: SkipReason,
     },
     Push {
+        due: Timestamp,
+    },
+    /// It may have been sent by a daemon that this one's store is an older copy of.
+    Unknown {
         due: Timestamp,
     },
 }
@@ -205,6 +231,7 @@ impl Turn<'_> {
         }
         self.file.enrollments.retain(|run| !is_over(run));
         self.file.wake = (self.file.enrollments.iter())
+            .filter(|run| run.is_live() || to_resend(run).is_some())
             .filter_map(|run| match run.now {
                 Standing::Waiting { until } => Some(until),
                 Standing::InFlight(_) => None,
@@ -216,12 +243,22 @@ impl Turn<'_> {
     fn advance_enrollment(&mut self, index: usize) {
         let id = self.file.enrollments[index].scenario.clone();
         let Some(scenario) = self.context.scenarios.get(&id).cloned() else {
-            return self.exit(index, "removed");
+            self.exit(index, "removed");
+            return self.forget_resends(index);
         };
         // every round settles a step, so the number of steps bounds the rounds
-        while self.file.enrollments[index].now.is_waiting() && !self.file.enrollments[index].left {
-            let Some(step) = next_step(&scenario, &self.file.enrollments[index]) else {
-                return self.complete(index);
+        while self.file.enrollments[index].now.is_waiting() {
+            let run = &self.file.enrollments[index];
+            let step = match run.ended {
+                None => match next_step(&scenario, run) {
+                    Some(step) => step,
+                    None => return self.complete(index),
+                },
+                // what an edit put behind the last step is not for a run that has ended
+                Some(_) => match to_resend(run).and_then(|step| scenario.step(step)) {
+                    Some(step) => step,
+                    None => return self.forget_resends(index),
+                },
             };
             match self.decide(&scenario, index, step) {
                 Decision::Wait { until } => {
@@ -237,8 +274,20 @@ impl Turn<'_> {
                     return;
                 }
                 Decision::Skip { reason } => {
-                    self.note_step(index, &step.id, What::Skipped, Some(reason.word()), None);
-                    self.settle_step(index, &step.id, reason.settlement());
+                    // one that had been queued and was taken back has run out of time, not of luck
+                    let was_queued = record(&self.file.enrollments[index], &step.id)
+                        .is_some_and(|record| record.generation > 0);
+                    let (what, settlement) = match reason.settlement() {
+                        Settlement::Late if was_queued => (What::Expired, Settlement::Expired),
+                        settlement => (What::Skipped, settlement),
+                    };
+                    self.note_step(index, &step.id, what, Some(reason.word()), None);
+                    self.settle_step(index, &step.id, settlement);
+                }
+                Decision::Unknown { due } => {
+                    let delivery = self.delivery_of(index, &step.id);
+                    self.note_unknown(index, delivery, due, "restored");
+                    self.settle_step(index, &step.id, Settlement::Unknown);
                 }
                 Decision::Push { due } => {
                     if let Err(reason) = self.push(&scenario, index, step, due) {
@@ -258,6 +307,16 @@ impl Turn<'_> {
         if now < slot.look_at {
             return Decision::Wait { until: slot.look_at };
         }
+        if self.context.restored_at.is_some_and(|restored_at| slot.due <= restored_at) {
+            return match self.unwanted(scenario, run, step) {
+                Some(reason) => Decision::Skip { reason },
+                None => Decision::Unknown { due: slot.due },
+            };
+        }
+        if self.context.sending == Sending::Held {
+            // nothing is decided by a clock or a world that may be another once sends are open again
+            return Decision::Wait { until: slot.look_at };
+        }
         let goes_out = match slot.hours {
             Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
             None => now,
@@ -271,17 +330,18 @@ impl Turn<'_> {
         if goes_out > now {
             return Decision::Defer { until: goes_out, reason: DeferReason::Hours };
         }
-        if let Some(reason) = suppression::suppression(self.file) {
-            return Decision::Skip { reason };
-        }
-        if let Err(reason) = self.condition(scenario, run, step) {
+        if let Some(reason) = self.unwanted(scenario, run, step) {
             return Decision::Skip { reason };
         }
         match self.others_in_flight(index, slot.due) {
             Some(until) if now < until => Decision::Wait { until },
-            _ if self.context.sending == Sending::Held => Decision::Wait { until: now },
             _ => Decision::Push { due: slot.due },
         }
+    }
+
+    /// Why a step must not go to the member at all; none if it may.
+    fn unwanted(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> Option<SkipReason> {
+        suppression::suppression(self.file).or_else(|| self.condition(scenario, run, step).err())
     }
 
     /// True if a later step, due by its own time, would go out now in place of `step`.
@@ -330,38 +390,70 @@ impl Turn<'_> {
             message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
         }
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
-        let record = record_mut(&mut self.file.enrollments[index], &step.id);
-        let (revision, generation) = (record.revision, record.generation);
+        let alone = record_mut(&mut self.file.enrollments[index], &step.id).alone;
+        let delivery = self.delivery_of(index, &step.id);
         let run = &mut self.file.enrollments[index];
-        let delivery = Delivery { enrollment: run.id, step: step.id.clone(), revision, generation };
-        let retry_key = RetryKey::derive([&delivery]);
-        let (step_id, since, anchor) = (step.id.clone(), self.context.now, run.anchor);
-        run.now = Standing::InFlight(Flight { step: step_id, retry_key, revision, since, due, anchor });
+        run.now = Standing::InFlight(Flight {
+            step: step.id.clone(),
+            delivery: delivery.id(),
+            revision: delivery.revision,
+            since: self.context.now,
+            due,
+            anchor: run.anchor,
+        });
         self.verdict.pushes.push(Push {
             member: self.file.id.clone(),
             delivery,
-            retry_key,
             scenario: scenario.id.clone(),
             to,
             messages,
             silent: step.messages.silent,
             due,
+            alone,
         });
         Ok(())
+    }
+
+    /// The delivery that a step of a run is now.
+    fn delivery_of(&self, index: usize, step: &StepId) -> Delivery {
+        let run = &self.file.enrollments[index];
+        let (revision, generation) =
+            record(run, step).map_or((0, 0), |record| (record.revision, record.generation));
+        Delivery { enrollment: run.id, step: step.clone(), revision, generation }
+    }
+
+    /// Tells that nobody can say any more whether a delivery was accepted.
+    fn note_unknown(&mut self, index: usize, delivery: Delivery, due: Timestamp, reason: &str) {
+        self.note_step(index, &delivery.step, What::Unknown, Some(reason), Some(due));
+        let scenario = self.file.enrollments[index].scenario.clone();
+        self.verdict.unknown.push(Unknown { delivery, scenario, due, reason: reason.into() });
+    }
+
+    /// Closes steps of a completed run that were to be sent again and that no file has any more.
+    fn forget_resends(&mut self, index: usize) {
+        while let Some(step) = to_resend(&self.file.enrollments[index]).cloned() {
+            if !self.file.enrollments[index].now.is_waiting() {
+                return;
+            }
+            self.note_step(index, &step, What::Expired, Some("removed"), None);
+            self.settle_step(index, &step, Settlement::Expired);
+        }
     }
 
     /// Closes a step and lets the enrollment move on.
     fn settle_step(&mut self, index: usize, step: &StepId, how: Settlement) {
         let now = self.context.now;
         let run = &mut self.file.enrollments[index];
-        record_mut(run, step).settled = Some(Settled { at: now, how });
+        let record = record_mut(run, step);
+        record.settled = Some(Settled { at: now, how });
+        record.resent_at = None;
         run.reached_at = now;
         run.now = Standing::Waiting { until: now };
     }
 
     fn complete(&mut self, index: usize) {
         let run = &mut self.file.enrollments[index];
-        run.left = true;
+        run.ended = Some(Ended::Completed);
         let sent = run
             .steps
             .iter()
@@ -371,8 +463,8 @@ impl Turn<'_> {
 
     /// Ends an enrollment; one with a delivery in flight is kept until that is settled.
     fn exit(&mut self, index: usize, reason: &str) {
-        if !self.file.enrollments[index].left {
-            self.file.enrollments[index].left = true;
+        if self.file.enrollments[index].is_live() {
+            self.file.enrollments[index].ended = Some(Ended::Exited);
             self.note(index, What::Exited, Some(reason), None);
         }
     }
@@ -459,9 +551,20 @@ fn whole_ms(instant: Timestamp) -> Option<Timestamp> {
     Timestamp::from_millisecond(instant.as_millisecond()).ok()
 }
 
-/// True for an enrollment that has ended and has nothing in flight.
+/// True for an enrollment that has ended, has nothing in flight and leaves no question open.
 fn is_over(run: &Enrollment) -> bool {
-    run.left && run.now.is_waiting()
+    let is_open = |record: &StepRecord| match record.settled {
+        Some(settled) => settled.how == Settlement::Unknown,
+        None => record.resent_at.is_some() && run.ended == Some(Ended::Completed),
+    };
+    !run.is_live() && run.now.is_waiting() && !run.steps.iter().any(is_open)
+}
+
+/// The step of a completed run that an operator wants sent again.
+fn to_resend(run: &Enrollment) -> Option<&StepId> {
+    let asked = |record: &&StepRecord| record.settled.is_none() && record.resent_at.is_some();
+    let record = run.steps.iter().find(asked)?;
+    (run.ended == Some(Ended::Completed)).then_some(&record.step)
 }
 
 fn record<'a>(run: &'a Enrollment, step: &StepId) -> Option<&'a StepRecord> {
@@ -472,8 +575,7 @@ fn record_mut<'a>(run: &'a mut Enrollment, step: &StepId) -> &'a mut StepRecord 
     let index = match run.steps.iter().position(|record| record.step == *step) {
         Some(index) => index,
         None => {
-            let step = step.clone();
-            run.steps.push(StepRecord { step, revision: 0, generation: 0, settled: None });
+            run.steps.push(StepRecord::new(step.clone()));
             run.steps.len() - 1
         }
     };

@@ -27,3 +27,19 @@ pub fn push_body_around(to: &str, silent: bool) -> (String, &'static str) {
     let tail = if silent { r#","notificationDisabled":true}"# } else { "}" };
     (format!(r#"{{"to":"{to}","messages":"#), tail)
 }
+
+/// What stands before and after the message objects in the body of a multicast.
+///
+/// It must never be written otherwise: requests in flight are put together by it again after a restart.
+/// Source: LINE Developers, "Send multicast message".
+pub fn multicast_body_around<'a>(
+    to: impl IntoIterator<Item = &'a str>,
+    silent: bool,
+) -> (String, &'static str) {
+    let to: Vec<String> = to.into_iter().map(|user| format!(r#""{user}""#)).collect();
+    let tail = if silent { r#","notificationDisabled":true}"# } else { "}" };
+    (format!(r#"{{"to":[{}],"messages":"#, to.join(",")), tail)
+}
+
+/// The most recipients of one multicast. Source: LINE Developers, "Send multicast message".
+pub const MAX_RECIPIENTS: usize = 500;

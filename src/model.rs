@@ -145,6 +145,18 @@ impl LineUserId {
     }
 }
 
+impl LineUserId {
+    /// The sixteen bytes that the hexadecimal digits stand for.
+    pub fn to_bytes(&self) -> [u8; 16] {
+        let digits = u128::from_str_radix(&self.0[1..], 16);
+        digits.expect("a LINE user id has 32 hexadecimal digits").to_be_bytes()
+    }
+
+    pub fn from_bytes(bytes: [u8; 16]) -> LineUserId {
+        LineUserId(format!("U{:032x}", u128::from_be_bytes(bytes)).into())
+    }
+}
+
 impl ScenarioId {
     /// # Errors
     /// Anything but 1 to [`MAX_NAME_BYTES`] of `a-z`, `0-9` and `-`.
@@ -231,6 +243,12 @@ uuid_id! {
     /// The UUID by which LINE accepts a parcel at most once.
     RetryKey
 }
+uuid_id! {
+    /// The name of a [`Delivery`], by which an operator settles one whose fate is unknown.
+    ///
+    /// Derived, so that it never means another delivery.
+    DeliveryId
+}
 
 /// The namespace of every identity that is derived here. Fixed for ever.
 const NAMESPACE: Uuid = Uuid::from_u128(0x9c1f_37a4_5b0e_5d43_8a6e_2f10_77c4_d9b1);
@@ -268,20 +286,27 @@ pub struct Delivery {
     pub generation: u32,
 }
 
+impl Delivery {
+    pub fn id(&self) -> DeliveryId {
+        DeliveryId(Uuid::new_v5(&NAMESPACE, &self.identity()))
+    }
+
+    fn identity(&self) -> Vec<u8> {
+        length_prefixed(&[
+            self.enrollment.0.as_bytes(),
+            self.step.as_str().as_bytes(),
+            &self.revision.to_be_bytes(),
+            &self.generation.to_be_bytes(),
+        ])
+    }
+}
+
 impl RetryKey {
     /// The key of the parcel that carries these deliveries, in whatever order they are given.
     pub fn derive<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> RetryKey {
         let mut sorted: Vec<&Delivery> = deliveries.into_iter().collect();
         sorted.sort_unstable();
-        let mut name = Vec::new();
-        for delivery in sorted {
-            name.extend(length_prefixed(&[
-                delivery.enrollment.0.as_bytes(),
-                delivery.step.as_str().as_bytes(),
-                &delivery.revision.to_be_bytes(),
-                &delivery.generation.to_be_bytes(),
-            ]));
-        }
+        let name: Vec<u8> = sorted.into_iter().flat_map(Delivery::identity).collect();
         RetryKey(Uuid::new_v5(&NAMESPACE, &name))
     }
 }
@@ -343,8 +368,24 @@ pub struct Enrollment {
     /// The instant from which `wait` counts: when the last step was accepted or passed over.
     pub reached_at: Timestamp,
     pub now: Standing,
-    /// Set when it has ended while a delivery was in flight: it is kept until that one is settled.
-    pub left: bool,
+    /// None while it lives. One that has ended is kept while a delivery is in flight, or as long as the
+    /// fate of one is unknown and nobody has settled it.
+    pub ended: Option<Ended>,
+}
+
+impl Enrollment {
+    pub fn is_live(&self) -> bool {
+        self.ended.is_none()
+    }
+}
+
+/// How an enrollment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every step has been decided about.
+    Completed,
+    /// Something ended it before that: nothing more is to be sent.
+    Exited,
 }
 
 /// What an enrollment is doing.
@@ -360,7 +401,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flight {
     pub step: StepId,
-    pub retry_key: RetryKey,
+    pub delivery: DeliveryId,
     /// The revision of the step when it was queued; behind the step's own once the anchor has moved.
     pub revision: u32,
     /// When it was queued: the first-attempt time that the 24 hours of its key are counted from.
@@ -379,6 +420,17 @@ pub struct StepRecord {
     pub generation: u32,
     /// None while it is open: planned or in flight.
     pub settled: Option<Settled>,
+    /// True once LINE has refused a multicast that it was in: from then on it goes in a request of its own.
+    pub alone: bool,
+    /// When an operator asked for it to be sent again, which is its moment from then on.
+    pub resent_at: Option<Timestamp>,
+}
+
+impl StepRecord {
+    /// The record of a step that nothing has been decided about.
+    pub fn new(step: StepId) -> StepRecord {
+        StepRecord { step, revision: 0, generation: 0, settled: None, alone: false, resent_at: None }
+    }
 }
 
 /// The end of a step, and when.
@@ -396,7 +448,9 @@ pub enum Settlement {
     /// Passed over for another reason.
     Skipped,
     Rejected,
+    /// Its moment had gone by when it was decided about again, unsent; or an operator dropped it.
     Expired,
+    /// It may or may not have been accepted; final until an operator settles it.
     Unknown,
 }
 

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{Happening, MemberFile, MemberId};
+use crate::model::{DeliveryId, Happening, MemberFile, MemberId};
 
 mod batch;
 mod folder;
@@ -25,8 +25,9 @@ pub use folder::Folder;
 pub use keys::{DueKey, Key};
 pub use memory::MemoryStore;
 pub use record::{
-    Counted, Counters, OutboxRow, StoredBody, StoredParcel, SweepRow, decode_sweep, encode_member,
-    encode_sweep, parcel_bytes,
+    ClockRow, Counted, Counters, OutboxRow, RestoredRow, StoredBody, StoredDelivery, StoredMulticast,
+    StoredParcel, SweepRow, UnknownRow, decode_clock, decode_restored, decode_sweep, delivery_bytes,
+    encode_clock, encode_member, encode_restored, encode_sweep, parcel_bytes,
 };
 
 /// The newest format of stored records that this version reads, and the one it writes.
@@ -229,6 +230,38 @@ pub fn page_outbox(
     rows.into_iter()
         .map(|(key, value)| Ok((keys::parse_outbox(&key)?, record::decode_outbox(&value)?)))
         .collect()
+}
+
+/// Deliveries whose fate is unknown, those after `after` by id: at most `limit`.
+pub fn page_unknown(
+    store: &dyn Store,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Result<Vec<(DeliveryId, UnknownRow)>, StoreError> {
+    let from = after.map_or_else(keys::all_unknown, |id| keys::after(&keys::unknown(id)));
+    let rows = store.page(&from, &keys::end_of_unknown(), limit)?;
+    rows.into_iter()
+        .map(|(key, value)| Ok((keys::parse_unknown(&key)?, record::decode_unknown(&value)?)))
+        .collect()
+}
+
+/// How many deliveries there are whose fate is unknown.
+pub fn count_unknown(store: &dyn Store) -> Result<u64, StoreError> {
+    let (mut count, mut from) = (0, keys::all_unknown());
+    loop {
+        let page = store.page(&from, &keys::end_of_unknown(), MAX_PAGE)?;
+        count += page.len() as u64;
+        match page.last() {
+            Some((last, _)) => from = keys::after(last),
+            None => return Ok(count),
+        }
+    }
+}
+
+/// A delivery whose fate is unknown; none if it is not, or has been settled.
+pub fn load_unknown(store: &dyn Store, id: DeliveryId) -> Result<Option<UnknownRow>, StoreError> {
+    let value = store.load(&[keys::unknown(id)])?.into_iter().next().flatten();
+    value.map(|bytes| record::decode_unknown(&bytes)).transpose()
 }
 
 /// A message body that is stored once for all parcels that carry it.

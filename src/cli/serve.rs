@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ use super::signals::Signal;
 use super::{Failure, Place, check, jobs, runtime, signals};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat, LogLevel, SecretError, Secrets};
-use crate::dispatch::courier::{Couriers, Gate};
+use crate::dispatch::courier::{self, Couriers, Gate, Paces};
 use crate::dispatch::daemon::{Desk, Outcomes, Outlets, Running};
 use crate::dispatch::turns::Opening;
 use crate::dispatch::{Action, Hold, Turns, daemon};
@@ -39,8 +39,8 @@ const CHANNEL_WAIT: Duration = Duration::from_secs(3);
 /// How often LINE is asked whether it takes the token again.
 const TOKEN_PROBE: Duration = Duration::from_secs(5);
 
-/// How often LINE is asked whether there is quota again.
-const QUOTA_PROBE: Duration = Duration::from_secs(60);
+/// How many of these pass before LINE is asked whether there is quota again.
+const PROBES_PER_QUOTA: u64 = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -141,7 +141,7 @@ impl Daemon {
             scenarios: Arc::clone(&scenarios),
             channel: channel_seed(&*store, told.as_ref().ok().map(|bot| bot.user_id.as_str()))?,
             salt: identity(&*store, Meta::Salt)?,
-            hold: told.is_err().then_some(Hold::Token),
+            holds: told.is_err().then_some(Hold::Token).into_iter().collect(),
         };
         let turns =
             Turns::open(Arc::clone(&store), opening, clock.now()).context("cannot read the outbox")?;
@@ -151,7 +151,7 @@ impl Daemon {
 
         let metrics = Arc::new(Metrics::new());
         let gate = Gate::default();
-        let (errands, to_send) = mpsc::unbounded_channel();
+        let (errands, to_send) = courier::errands();
         let (confirm_quota, quota_asked) = mpsc::unbounded_channel();
         let running = daemon::start(turns, Arc::clone(&store), clock.clone(), |_| Outlets {
             errands,
@@ -162,8 +162,10 @@ impl Daemon {
         .context("cannot start the turns")?;
         let desk = running.desk.clone();
         let outcomes = Outcomes::new(desk.clone(), metrics.clone());
-        let limit = Some(config.line.limits.push).filter(|limit| *limit > 0);
-        let couriers = Couriers::start(to_send, client.clone(), limit, gate.clone(), outcomes);
+        let limit = |per_second: u32| (per_second > 0).then_some(per_second);
+        let limits = config.line.limits;
+        let paces = Paces { pushes: limit(limits.push), multicasts: limit(limits.multicast) };
+        let couriers = Couriers::start(to_send, client.clone(), paces, gate.clone(), outcomes);
         let api = Api::new(http::Inner {
             desk: desk.clone(),
             store: Arc::clone(&store),
@@ -177,6 +179,7 @@ impl Daemon {
         let (stopping, _) = watch::channel(false);
         let line = Line { api: api.clone(), client: client.clone(), binding };
         line.heard(&told);
+        line.tell_clock();
         tokio::spawn(line.clone().watch(quota_asked, stopping.subscribe()));
         let jobs = jobs::start(&api, client.clone(), config.history)
             .await
@@ -243,7 +246,7 @@ impl Daemon {
         }
         if told.is_err() {
             // held before the new token is used for anything
-            let held = self.api.desk.ask(Action::Hold(Some(Hold::Token))).await;
+            let held = self.api.desk.ask(Action::Hold(Hold::Token)).await;
             held.context("sends could not be put on hold")?;
         }
         set_token(&self.line.client, secrets.channel_access_token)?;
@@ -490,23 +493,42 @@ struct Line {
 }
 
 impl Line {
-    /// Asks LINE, while sends are on hold for it, whether the token or the quota is good again.
+    /// Asks LINE, while sends are on hold for it, whether the token, the clock or the quota is good again.
     async fn watch(self, mut quota_asked: mpsc::UnboundedReceiver<()>, mut stopping: watch::Receiver<bool>) {
+        let mut probes = 0_u64;
         loop {
-            let hold = self.api.desk.status().hold();
-            let wait = if hold == Some(Hold::Quota) { QUOTA_PROBE } else { TOKEN_PROBE };
             tokio::select! {
                 _ = stopping.changed() => return,
                 asked = quota_asked.recv() => match asked {
                     Some(()) => ask_quota(&self.api, &self.client).await,
                     None => return,
                 },
-                () = tokio::time::sleep(wait) => match hold {
-                    Some(Hold::Quota) => ask_quota(&self.api, &self.client).await,
-                    Some(Hold::Token) => self.heard(&ask_bot(&self.client).await),
-                    None => {}
-                },
+                () = tokio::time::sleep(TOKEN_PROBE) => {
+                    probes += 1;
+                    let holds = self.api.desk.status().holds();
+                    if holds.contains(&Hold::Token) || holds.contains(&Hold::Clock) {
+                        self.heard(&ask_bot(&self.client).await);
+                    }
+                    if holds.contains(&Hold::Quota) && probes.is_multiple_of(PROBES_PER_QUOTA) {
+                        ask_quota(&self.api, &self.client).await;
+                    }
+                    self.tell_clock();
+                }
             }
+        }
+    }
+
+    /// Tells the turns how far LINE's clock is ahead of ours, by its newest answer.
+    fn tell_clock(&self) {
+        if self.api.clock.is_rehearsal() {
+            return;
+        }
+        if let Some((date, heard)) = self.client.date()
+            && heard.elapsed() <= TOKEN_PROBE
+            && let Ok(since) = SignedDuration::try_from(heard.elapsed())
+        {
+            let theirs = date.saturating_add(since).unwrap_or(date);
+            self.api.desk.tell(Action::LineClock { ahead: theirs.duration_since(self.api.clock.now()) });
         }
     }
 
@@ -516,9 +538,7 @@ impl Line {
             Ok(bot) if self.binding.fits(&bot.user_id) => {
                 self.binding.bind(&self.api.desk, &bot.user_id);
                 self.api.readiness.set(Component::LineToken, true, json!({ "bot": bot.basic_id }));
-                if self.api.desk.status().hold() == Some(Hold::Token) {
-                    self.api.desk.tell(Action::Hold(None));
-                }
+                self.api.desk.tell(Action::Lift(Hold::Token));
             }
             Ok(_) => self.api.readiness.set(Component::LineToken, false, json!(OTHER_CHANNEL)),
             Err(why) => {

@@ -8,9 +8,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::bucket::Bucket;
 use super::daemon::Outcomes;
-use super::{Attempted, Parcel};
+use super::{Attempted, Blame, Parcel};
 use crate::clock::Monotonic;
-use crate::line::{Client, Outcome, Throttle};
+use crate::line::{Cause, Client, Outcome, Throttle};
 
 /// Attempts under way at once: at LINE's 2,000 pushes a second and a slow 250 ms an answer, 500.
 const MAX_UNDER_WAY: u32 = 512;
@@ -53,6 +53,54 @@ pub struct Errand {
     pub since: Monotonic,
 }
 
+/// The way of parcels to the couriers. Pushes and multicasts have a limit each, and do not wait for each
+/// other. What is on the way is bounded by the outbox.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    pushes: mpsc::UnboundedSender<Errand>,
+    multicasts: mpsc::UnboundedSender<Errand>,
+}
+
+/// Where errands come out.
+#[derive(Debug)]
+pub struct Errands {
+    pushes: mpsc::UnboundedReceiver<Errand>,
+    multicasts: mpsc::UnboundedReceiver<Errand>,
+}
+
+/// A way and its end.
+pub fn errands() -> (Dispatcher, Errands) {
+    let (pushes, to_push) = mpsc::unbounded_channel();
+    let (multicasts, to_multicast) = mpsc::unbounded_channel();
+    (Dispatcher { pushes, multicasts }, Errands { pushes: to_push, multicasts: to_multicast })
+}
+
+impl Dispatcher {
+    /// Hands over a parcel. When the couriers have ended, it stays in the outbox for the next start.
+    pub fn send(&self, parcel: Arc<Parcel>) {
+        let way = if parcel.is_multicast() { &self.multicasts } else { &self.pushes };
+        drop(way.send(Errand { parcel, since: Monotonic::now() }));
+    }
+}
+
+impl Errands {
+    /// The next parcel of either kind; none once nobody can send any more.
+    pub async fn next(&mut self) -> Option<Errand> {
+        tokio::select! {
+            Some(errand) = self.pushes.recv() => Some(errand),
+            Some(errand) = self.multicasts.recv() => Some(errand),
+            else => None,
+        }
+    }
+}
+
+/// Requests a second that LINE takes, none without a limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Paces {
+    pub pushes: Option<u32>,
+    pub multicasts: Option<u32>,
+}
+
 /// The couriers at work.
 #[derive(Debug)]
 pub struct Couriers {
@@ -60,19 +108,20 @@ pub struct Couriers {
 }
 
 impl Couriers {
-    /// Sends parcels to LINE as they come, at most `limit` a second, and reports each outcome.
-    pub fn start(
-        errands: mpsc::UnboundedReceiver<Errand>,
-        client: Client,
-        limit: Option<u32>,
-        gate: Gate,
-        outcomes: Outcomes,
-    ) -> Couriers {
+    /// Sends parcels to LINE as they come, at most as fast as `paces` say, and reports each outcome.
+    pub fn start(errands: Errands, client: Client, paces: Paces, gate: Gate, outcomes: Outcomes) -> Couriers {
         let places = Arc::new(Semaphore::new(MAX_UNDER_WAY as usize));
         let start = Monotonic::now();
-        let bucket = limit.map(|per_second| Arc::new(Mutex::new(Bucket::new(per_second))));
-        let round = Round { client, bucket, start, gate, outcomes, places: Arc::clone(&places) };
-        tokio::spawn(round.run(errands));
+        let round = |pace: Option<u32>| Round {
+            client: client.clone(),
+            bucket: pace.map(|per_second| Arc::new(Mutex::new(Bucket::new(per_second)))),
+            start,
+            gate: gate.clone(),
+            outcomes: outcomes.clone(),
+            places: Arc::clone(&places),
+        };
+        tokio::spawn(round(paces.pushes).run(errands.pushes));
+        tokio::spawn(round(paces.multicasts).run(errands.multicasts));
         Couriers { places }
     }
 
@@ -114,7 +163,11 @@ impl Round {
             let start = self.start;
             tokio::spawn(async move {
                 let began = Monotonic::now();
-                let outcome = client.push(parcel.retry_key.0, parcel.bytes.to_vec()).await;
+                let (key, bytes) = (parcel.retry_key.0, parcel.bytes.to_vec());
+                let outcome = match parcel.is_multicast() {
+                    true => client.multicast(key, bytes).await,
+                    false => client.push(key, bytes).await,
+                };
                 if let (Outcome::Throttled(Throttle::Rate | Throttle::Unclear(_)), Some(bucket)) =
                     (&outcome, &bucket)
                 {
@@ -142,7 +195,13 @@ fn attempted(parcel: &Parcel, outcome: Outcome) -> Attempted {
         }
         Outcome::Refused(refusal) => {
             tracing::warn!(%retry_key, status = refusal.status, message = refusal.message, "LINE refused the push");
-            Attempted::Refused(format!("line({} {})", refusal.status, refusal.message).into())
+            let blame = match refusal.cause {
+                Cause::Content | Cause::TooLarge => Blame::Content,
+                Cause::RecipientAt(place) => Blame::Recipient(place),
+                Cause::Recipient | Cause::Other => Blame::Unclear,
+            };
+            let reason = format!("line({} {})", refusal.status, refusal.message).into();
+            Attempted::Refused { reason, blame }
         }
         Outcome::Unauthorized { status, message } => {
             tracing::error!(%retry_key, status, message, "LINE does not take the channel access token");

@@ -4,7 +4,7 @@
 //! and one flush covers all that were committed before it began. The effects of a turn are released
 //! after its flush. When either fails, nothing of what was not flushed is told to anybody, and both end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::courier::{Errand, Gate};
+use super::courier::{Dispatcher, Gate};
 use super::turns::{CounterBook, Effect, Effects};
 use super::{Action, Answer, Attempted, Command, Happened, Hold, Reply, Turns};
 use crate::clock::{Clock, Monotonic};
@@ -42,7 +42,8 @@ pub struct Status {
     outbox: AtomicUsize,
     due_lag_ms: AtomicI64,
     failed: Mutex<Option<String>>,
-    hold: Mutex<Option<Hold>>,
+    holds: Mutex<BTreeSet<Hold>>,
+    unknown: AtomicU64,
     counters: Mutex<Arc<CounterBook>>,
 }
 
@@ -52,8 +53,14 @@ impl Status {
         self.failed.lock().expect("no holder of this lock panics").clone()
     }
 
-    pub fn hold(&self) -> Option<Hold> {
-        *self.hold.lock().expect("no holder of this lock panics")
+    /// Why nothing is sent; empty while sends are open.
+    pub fn holds(&self) -> BTreeSet<Hold> {
+        self.holds.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Deliveries whose fate is unknown and that nobody has settled.
+    pub fn unknown(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     /// Parcels that are not settled.
@@ -189,7 +196,7 @@ pub trait Observe: Send + Sync + std::fmt::Debug {
 /// Where effects go beside the callers.
 #[derive(Debug)]
 pub struct Outlets {
-    pub errands: mpsc::UnboundedSender<Errand>,
+    pub errands: Dispatcher,
     /// Told when the quota is to be asked for.
     pub confirm_quota: mpsc::UnboundedSender<()>,
     pub gate: Gate,
@@ -242,8 +249,8 @@ pub fn start(
     let room = Arc::new(Semaphore::new(MAX_QUEUE));
     let desk = Desk { sender, room, status: Arc::clone(&status), started };
     let outlets = make_outlets(&desk);
-    outlets.gate.hold(turns.hold().is_some());
-    *status.hold.lock().expect("no holder of this lock panics") = turns.hold();
+    outlets.gate.hold(!turns.holds().is_empty());
+    status.holds.lock().expect("no holder of this lock panics").clone_from(turns.holds());
     let gate = outlets.gate.clone();
 
     let flusher = {
@@ -302,7 +309,7 @@ impl TurnLoop {
                 self.turns.drain();
             }
             let waiting = self.queue.len();
-            let effects = match self.turns.take(&mut self.queue, self.clock.now()) {
+            let effects = match self.turns.take(&mut self.queue, self.clock.moment()) {
                 Ok(effects) => effects,
                 Err(error) => {
                     // nobody is left to record what LINE would answer
@@ -369,6 +376,7 @@ impl TurnLoop {
         let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.status.beat_ms.store(now_ms, Ordering::Relaxed);
         self.status.outbox.store(self.turns.outbox_len(), Ordering::Relaxed);
+        self.status.unknown.store(self.turns.unknown(), Ordering::Relaxed);
         let lag = self.turns.due_lag(self.clock.now()).as_millis();
         self.status.due_lag_ms.store(i64::try_from(lag).unwrap_or(i64::MAX), Ordering::Relaxed);
         if self.counted.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
@@ -403,17 +411,22 @@ fn release(effect: Effect, status: &Status, outlets: &Outlets) {
         Effect::Answer(reply, answer) => reply.answer(answer),
         // when the couriers have ended, the parcel stays in the outbox for the next start
         Effect::Attempt(parcel) => {
-            drop(outlets.errands.send(Errand { parcel, since: Monotonic::now() }));
+            outlets.errands.send(parcel);
         }
         Effect::Happened(what) => outlets.observe.happened(&what),
         Effect::ConfirmQuota => drop(outlets.confirm_quota.send(())),
-        Effect::Hold(hold) => {
-            match hold {
-                Some(hold) => tracing::error!(reason = hold.word(), "all sends are on hold"),
-                None => tracing::info!("sends are no longer on hold"),
+        Effect::Holds(holds) => {
+            match holds.is_empty() {
+                true => tracing::info!("sends are no longer on hold"),
+                false => {
+                    for hold in &holds {
+                        let (reason, remedy) = (hold.word(), hold.remedy());
+                        tracing::error!(reason, remedy, "all sends are on hold");
+                    }
+                }
             }
-            outlets.gate.hold(hold.is_some());
-            *status.hold.lock().expect("no holder of this lock panics") = hold;
+            outlets.gate.hold(!holds.is_empty());
+            *status.holds.lock().expect("no holder of this lock panics") = holds;
         }
     }
 }

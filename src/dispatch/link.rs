@@ -5,11 +5,13 @@
 //! file, and whoever looks up a LINE user reads one file. One turn loop that owns all slots commits the
 //! claim, the member's file and a former owner's in one batch.
 
+use std::sync::Arc;
+
 use super::turns::Work;
-use super::{Answer, IfTaken, LinkRequest, Refused};
+use super::{Answer, IfTaken, LinkRequest, Parcel, Refused};
 use crate::engine::change::LinkChange;
 use crate::engine::{Change, Fate, Input};
-use crate::model::{Friendship, LineUserId, Link, MemberFile, MemberId, RetryKey, Standing};
+use crate::model::{DeliveryId, Friendship, LineUserId, Link, MemberFile, MemberId, Standing};
 use crate::store::StoreError;
 
 impl Work<'_> {
@@ -56,7 +58,7 @@ impl Work<'_> {
         }
         if let Some(before) = link_before.filter(|before| before.user != user) {
             self.call_back(id, &before.user)?;
-            self.release(before)?;
+            self.set_free(before)?;
         }
         if owner.as_ref() != Some(id) {
             // the ordinals that were used under its own id stay with it
@@ -73,33 +75,31 @@ impl Work<'_> {
     /// was not sent, else unknown. It must never reach whoever the LINE user belongs to now.
     fn call_back(&mut self, id: &MemberId, user: &LineUserId) -> Result<(), StoreError> {
         let runs = self.file(id)?.file.iter().flat_map(|file| &file.enrollments);
-        let keys: Vec<RetryKey> = runs
+        let deliveries: Vec<DeliveryId> = runs
             .filter_map(|run| match &run.now {
-                Standing::InFlight(flight) => Some(flight.retry_key),
+                Standing::InFlight(flight) => Some(flight.delivery),
                 Standing::Waiting { .. } => None,
             })
             .collect();
-        for key in keys {
-            if let Some(push) = self.take_back(key, user) {
+        for delivery in deliveries {
+            if let Some(push) = self.take_back(delivery, user) {
                 let (enrollment, fate) = (push.delivery.enrollment, Fate::Withdrawn("link".into()));
-                self.carry_on(id, &Input::Settle { enrollment, retry_key: key, fate })?;
+                self.carry_on(id, &Input::Settle { enrollment, delivery, fate })?;
                 continue;
             }
-            let Some(parcel) = self.turns.outbox.get(key).filter(|parcel| parcel.to == *user) else {
-                continue;
+            let goes_to_them = |parcel: &Arc<Parcel>| {
+                parcel.deliveries.iter().any(|carried| carried.id == delivery && carried.to == *user)
             };
-            let fate = match self.turns.outbox.is_surely_unsent(key) {
-                true => Fate::Withdrawn("link".into()),
-                false => Fate::Unknown("link".into()),
-            };
-            self.settle(&parcel, id, fate)?;
+            if let Some(parcel) = self.turns.outbox.carrier(delivery).filter(goes_to_them) {
+                self.call_off(&parcel, "link")?;
+            }
         }
         Ok(())
     }
 
     /// Lets a LINE user belong to nobody again. What stays with it is what nobody must forget: the
     /// ordinals that were used under its own id, and a block.
-    fn release(&mut self, link: Link) -> Result<(), StoreError> {
+    fn set_free(&mut self, link: Link) -> Result<(), StoreError> {
         let stub = MemberId::provisional(&link.user);
         let Some(file) = self.file(&stub)?.file.clone() else { return Ok(()) };
         let entries = file.entries;

@@ -1,7 +1,7 @@
 //! Parcels that are committed and not yet settled: their rows in the store and their attempts.
 //!
-//! A row holds the parcels of one turn and is never written again. What has become of a parcel is in
-//! its member's file; a row goes when the last of its parcels is settled.
+//! A row holds the pushes of one turn; a multicast has rows of its own. What has become of a delivery is
+//! in its member's file; a row goes when the last of its parcels is settled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,12 +11,15 @@ use minicbor::bytes::ByteArray;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{MAX_OUTBOX, Parcel, backoff};
+use super::{Carried, MAX_MULTICASTS, MAX_OUTBOX, Parcel, backoff};
+use crate::clock::{Moment, Uptime};
 use crate::engine::Push;
 use crate::engine::flight::Earlier;
 use crate::line;
-use crate::model::{EnrollmentId, LineUserId, MemberId, RetryKey, ScenarioId, StepId};
-use crate::store::{self, Batch, OutboxRow, Store, StoreError, StoredBody, StoredParcel};
+use crate::model::{DeliveryId, EnrollmentId, LineUserId, MemberId, RetryKey, ScenarioId, StepId};
+use crate::store::{
+    self, Batch, OutboxRow, Store, StoreError, StoredBody, StoredDelivery, StoredMulticast, StoredParcel,
+};
 
 /// The size of a row beyond which the next parcel starts a new one.
 const MAX_ROW_BYTES: usize = 15 * 1024;
@@ -31,22 +34,34 @@ pub(super) const CUTOFF: SignedDuration = SignedDuration::from_hours(23);
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     parcels: HashMap<RetryKey, Entry>,
+    /// The parcel of each delivery that shares one. One that travels alone has its parcel's key for a
+    /// name, since both are derived from it alone.
+    shared: HashMap<DeliveryId, RetryKey>,
     /// How many parcels of each row are not settled.
     rows: BTreeMap<u64, usize>,
     next_row: u64,
     bodies: HashMap<[u8; 16], Body>,
     /// Parcels that wait for their next attempt.
     waiting: BTreeSet<(Timestamp, RetryKey)>,
+    multicasts: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     parcel: Arc<Parcel>,
+    /// Deliveries that left the parcel before it was settled, by their place in it.
+    gone: BTreeSet<usize>,
     row: u64,
+    /// Rows after `row` that hold the deliveries of a multicast.
+    parts: u64,
     body: Option<[u8; 16]>,
     earlier: Earlier,
     attempts: u32,
     waits_until: Option<Timestamp>,
+    /// When first somebody in a multicast should not get it any more.
+    fell_at: Option<Timestamp>,
+    /// True where the clocks cannot tell how old it is.
+    ageless: bool,
 }
 
 /// A stored body and how many parcels carry it.
@@ -56,111 +71,226 @@ struct Body {
     parcels: usize,
 }
 
+/// Where a parcel is stored.
+struct Place {
+    row: u64,
+    parts: u64,
+    body: Option<([u8; 16], usize)>,
+}
+
+/// A multicast of which not all parts have been read.
+struct Unread {
+    row: u64,
+    first: OutboxRow,
+    deliveries: Vec<StoredDelivery>,
+    parts: u16,
+}
+
 impl Outbox {
     /// Reads what a process before this one left. Each of its parcels may have been sent.
     pub(super) fn recover(store: &dyn Store, now: Timestamp) -> Result<Outbox, StoreError> {
         let mut outbox = Outbox::default();
         let mut after = None;
+        let mut unread: Option<Unread> = None;
         loop {
             // a row is some 15 KB, so that a page of a hundred is little
             let page = store::page_outbox(store, after, 100)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            for (number, row) in page {
+            for (number, mut row) in page {
                 outbox.next_row = number + 1;
+                if let Some(mut multicast) = unread.take() {
+                    let Some(part) = row.part else { return Err(parts_missing(multicast.row)) };
+                    multicast.deliveries.extend(part);
+                    multicast.parts -= 1;
+                    match multicast.parts {
+                        0 => outbox.recover_multicast(store, multicast, now)?,
+                        _ => unread = Some(multicast),
+                    }
+                    continue;
+                }
+                if let Some(multicast) = &row.multicast {
+                    let parts = multicast.parts;
+                    unread = Some(Unread { row: number, first: row, deliveries: Vec::new(), parts });
+                    continue;
+                }
                 outbox.rows.insert(number, 0);
-                for stored in row.parcels {
-                    outbox.recover_parcel(store, number, &stored, now)?;
+                for stored in std::mem::take(&mut row.parcels) {
+                    outbox.recover_push(store, number, &stored, &row, now)?;
                 }
             }
         }
-        Ok(outbox)
+        match unread {
+            Some(multicast) => Err(parts_missing(multicast.row)),
+            None => Ok(outbox),
+        }
     }
 
-    fn recover_parcel(
+    fn recover_push(
         &mut self,
         store: &dyn Store,
         row: u64,
         stored: &StoredParcel,
+        of: &OutboxRow,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (body, shared) = match &stored.body {
-            StoredBody::Here(body) => (Some(body.clone()), None),
-            StoredBody::Shared { hash, size_bytes } => {
-                let size_bytes = *size_bytes as usize;
-                (store::load_body(store, hash)?, Some((**hash, size_bytes)))
-            }
-        };
+        let (body, shared) = load_body(store, &stored.body)?;
         let bytes = body.map(|body| [&stored.head, &*body, &stored.tail].concat().into_bytes());
-        let parcel = parcel_of(stored, bytes.unwrap_or_default())
-            .map_err(|what| StoreError::Record { key: format!("a parcel in outbox row {row}"), what })?;
-        let key = parcel.retry_key;
-        self.add(parcel, row, shared, Earlier::Ambiguous);
-        self.wait(key, now);
+        let parcel =
+            parcel_of(stored, of, bytes.unwrap_or_default()).map_err(|what| unreadable_parcel(row, what))?;
+        self.recovered(parcel, Place { row, parts: 0, body: shared }, None, now);
         Ok(())
     }
 
-    /// Stores the pushes of one turn and gives the parcels to hand to couriers once that is durable.
-    pub(super) fn queue(&mut self, pushes: Vec<Push>, now: Timestamp, batch: &mut Batch) -> Vec<Arc<Parcel>> {
-        let mut queued = Vec::with_capacity(pushes.len());
-        let mut row = OutboxRow { parcels: Vec::new() };
-        let mut row_bytes = 0;
-        for push in pushes {
-            let (head, tail) = line::push_body_around(push.to.as_str(), push.silent);
-            let bytes = [&head, &*push.messages, tail].concat().into_bytes();
-            let shared = (push.messages.len() > MAX_INLINE_BYTES)
-                .then(|| (hash(push.messages.as_bytes()), push.messages.len()));
-            if let Some((hash, _)) = &shared
-                && !self.bodies.contains_key(hash)
-            {
-                batch.put_body(hash, &push.messages);
-            }
-            let stored = StoredParcel {
-                retry_key: push.retry_key.0.into_bytes().into(),
-                first_attempt_ms: now.as_millisecond(),
-                member: push.member.to_string(),
-                enrollment: push.delivery.enrollment.0.into_bytes().into(),
-                scenario: push.scenario.to_string(),
-                step: push.delivery.step.to_string(),
-                to: push.to.to_string(),
-                due_ms: push.due.as_millisecond(),
-                head,
-                body: match shared {
-                    Some((hash, size_bytes)) => StoredBody::Shared {
-                        hash: ByteArray::from(hash),
-                        size_bytes: u32::try_from(size_bytes).expect("LINE's limits are far below 4 GB"),
-                    },
-                    None => StoredBody::Here(push.messages),
-                },
-                tail: tail.to_owned(),
-                whole: ByteArray::from(hash(&bytes)),
+    fn recover_multicast(
+        &mut self,
+        store: &dyn Store,
+        read: Unread,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Unread { row, first, deliveries, .. } = read;
+        let stored = first.multicast.as_ref().expect("only a multicast has parts");
+        let (body, shared) = load_body(store, &stored.body)?;
+        let whole = || -> Result<(Parcel, Option<Timestamp>), String> {
+            let deliveries: Vec<Carried> = deliveries.iter().map(carried_of).collect::<Result<_, _>>()?;
+            let bytes = body.map(|body| multicast_bytes(&deliveries, &body, stored.silent));
+            let parcel = Parcel {
+                retry_key: RetryKey(Uuid::from_bytes(*stored.retry_key)),
+                first_attempt: moment_of(stored.first_attempt_ms, &first)?,
+                scenario: ScenarioId::new(&stored.scenario).map_err(text)?,
+                step: StepId::new(&stored.step).map_err(text)?,
+                deliveries,
+                silent: stored.silent,
+                bytes: bytes.unwrap_or_default().into(),
+                whole: *stored.whole,
             };
-            let whole = *stored.whole;
+            Ok((parcel, stored.fell_ms.map(instant).transpose()?))
+        };
+        let (parcel, fell_at) = whole().map_err(|what| unreadable_parcel(row, what))?;
+        self.recovered(parcel, Place { row, parts: stored.parts.into(), body: shared }, fell_at, now);
+        Ok(())
+    }
+
+    fn recovered(&mut self, parcel: Parcel, place: Place, fell_at: Option<Timestamp>, now: Timestamp) {
+        let key = parcel.retry_key;
+        self.add(parcel, place, Earlier::Ambiguous);
+        self.parcels.get_mut(&key).expect("it was added above").fell_at = fell_at;
+        self.wait(key, now);
+    }
+
+    /// Stores the pushes of one turn and gives the parcels to hand to couriers once that is durable.
+    ///
+    /// Those of one step with the same messages go out as multicasts.
+    pub(super) fn queue(&mut self, pushes: Vec<Push>, now: Moment, batch: &mut Batch) -> Vec<Arc<Parcel>> {
+        let mut queued = Vec::with_capacity(pushes.len());
+        let mut row = row_at(now);
+        let mut row_bytes = 0;
+        let (multicasts, pushes) = coalesce(pushes);
+        for push in pushes {
+            let bytes = push_bytes(&push.to, &push.messages, push.silent);
+            let whole = hash(&bytes);
+            let (stored, body) = self.store_push(&push, whole, now, batch);
             let parcel_bytes = store::parcel_bytes(&stored);
             if row_bytes + parcel_bytes > MAX_ROW_BYTES && !row.parcels.is_empty() {
                 self.close_row(&mut row, batch);
                 row_bytes = 0;
             }
             row_bytes += parcel_bytes;
-            row.parcels.push(stored);
             let parcel = Parcel {
-                retry_key: push.retry_key,
-                first_attempt_at: now,
-                member: push.member,
-                enrollment: push.delivery.enrollment,
-                scenario: push.scenario,
-                step: push.delivery.step,
-                to: push.to,
-                due: push.due,
+                retry_key: RetryKey(Uuid::from_bytes(*stored.retry_key)),
+                first_attempt: now,
+                scenario: push.scenario.clone(),
+                step: push.delivery.step.clone(),
+                deliveries: vec![carried(&push)],
+                silent: push.silent,
                 bytes: bytes.into(),
                 whole,
             };
-            queued.push(self.add(parcel, self.next_row, shared, Earlier::NotSent));
+            row.parcels.push(stored);
+            queued.push(self.add(parcel, Place { row: self.next_row, parts: 0, body }, Earlier::NotSent));
         }
         if !row.parcels.is_empty() {
             self.close_row(&mut row, batch);
         }
+        for pushes in multicasts {
+            queued.push(self.queue_multicast(&pushes, now, batch));
+        }
         queued
+    }
+
+    fn store_push(
+        &self,
+        push: &Push,
+        whole: [u8; 16],
+        now: Moment,
+        batch: &mut Batch,
+    ) -> (StoredParcel, Option<([u8; 16], usize)>) {
+        let (head, tail) = line::push_body_around(push.to.as_str(), push.silent);
+        let (body, shared) = self.store_body(&push.messages, batch);
+        let stored = StoredParcel {
+            retry_key: RetryKey::derive([&push.delivery]).0.into_bytes().into(),
+            first_attempt_ms: now.wall.as_millisecond(),
+            member: push.member.to_string(),
+            enrollment: push.delivery.enrollment.0.into_bytes().into(),
+            scenario: push.scenario.to_string(),
+            step: push.delivery.step.to_string(),
+            to: push.to.to_string(),
+            due_ms: push.due.as_millisecond(),
+            whole: ByteArray::from(whole),
+            head,
+            body,
+            tail: tail.to_owned(),
+        };
+        (stored, shared)
+    }
+
+    /// Where message objects are kept: in the row, or apart if they are long.
+    fn store_body(&self, messages: &str, batch: &mut Batch) -> (StoredBody, Option<([u8; 16], usize)>) {
+        if messages.len() <= MAX_INLINE_BYTES {
+            return (StoredBody::Here(messages.to_owned()), None);
+        }
+        let (hash, size_bytes) = (hash(messages.as_bytes()), messages.len());
+        if !self.bodies.contains_key(&hash) {
+            batch.put_body(&hash, messages);
+        }
+        let size = u32::try_from(size_bytes).expect("LINE's limits are far below 4 GB");
+        (StoredBody::Shared { hash: ByteArray::from(hash), size_bytes: size }, Some((hash, size_bytes)))
+    }
+
+    fn queue_multicast(&mut self, pushes: &[Push], now: Moment, batch: &mut Batch) -> Arc<Parcel> {
+        let first = &pushes[0];
+        let deliveries: Vec<Carried> = pushes.iter().map(carried).collect();
+        let bytes = multicast_bytes(&deliveries, &first.messages, first.silent);
+        let parcel = Parcel {
+            retry_key: RetryKey::derive(pushes.iter().map(|push| &push.delivery)),
+            first_attempt: now,
+            scenario: first.scenario.clone(),
+            step: first.delivery.step.clone(),
+            deliveries,
+            silent: first.silent,
+            whole: hash(&bytes),
+            bytes: bytes.into(),
+        };
+        let (body, shared) = self.store_body(&first.messages, batch);
+        let mut parts: Vec<Vec<StoredDelivery>> = vec![Vec::new()];
+        let mut part_bytes = 0;
+        for stored in parcel.deliveries.iter().map(stored_delivery) {
+            let size_bytes = store::delivery_bytes(&stored);
+            if part_bytes + size_bytes > MAX_ROW_BYTES {
+                parts.push(Vec::new());
+                part_bytes = 0;
+            }
+            part_bytes += size_bytes;
+            parts.last_mut().expect("there is a first part").push(stored);
+        }
+        let row = self.next_row;
+        let place = Place { row, parts: parts.len() as u64, body: shared };
+        batch.put_outbox(row, &multicast_row(&parcel, body, place.parts, None));
+        for (number, part) in (row + 1..).zip(parts) {
+            batch.put_outbox(number, &OutboxRow { part: Some(part), ..OutboxRow::default() });
+        }
+        self.next_row += 1 + place.parts;
+        self.add(parcel, place, Earlier::NotSent)
     }
 
     fn close_row(&mut self, row: &mut OutboxRow, batch: &mut Batch) {
@@ -169,25 +299,27 @@ impl Outbox {
         self.next_row += 1;
     }
 
-    fn add(
-        &mut self,
-        parcel: Parcel,
-        row: u64,
-        shared: Option<([u8; 16], usize)>,
-        earlier: Earlier,
-    ) -> Arc<Parcel> {
+    fn add(&mut self, parcel: Parcel, place: Place, earlier: Earlier) -> Arc<Parcel> {
         let parcel = Arc::new(parcel);
-        *self.rows.entry(row).or_insert(0) += 1;
-        if let Some((hash, size_bytes)) = shared {
+        *self.rows.entry(place.row).or_insert(0) += 1;
+        if let Some((hash, size_bytes)) = place.body {
             self.bodies.entry(hash).or_insert(Body { size_bytes, parcels: 0 }).parcels += 1;
+        }
+        if parcel.is_multicast() {
+            self.multicasts += 1;
+            self.shared.extend(parcel.deliveries.iter().map(|carried| (carried.id, parcel.retry_key)));
         }
         let entry = Entry {
             parcel: Arc::clone(&parcel),
-            row,
-            body: shared.map(|(hash, _)| hash),
+            gone: BTreeSet::new(),
+            row: place.row,
+            parts: place.parts,
+            body: place.body.map(|(hash, _)| hash),
             earlier,
             attempts: 0,
             waits_until: None,
+            fell_at: None,
+            ageless: false,
         };
         let before = self.parcels.insert(parcel.retry_key, entry);
         debug_assert!(before.is_none(), "an identity came twice");
@@ -200,11 +332,19 @@ impl Outbox {
         if let Some(at) = entry.waits_until {
             self.waiting.remove(&(at, key));
         }
+        if entry.parcel.is_multicast() {
+            self.multicasts -= 1;
+            for carried in &entry.parcel.deliveries {
+                self.shared.remove(&carried.id);
+            }
+        }
         if let Some(left) = self.rows.get_mut(&entry.row) {
             *left -= 1;
             if *left == 0 {
                 self.rows.remove(&entry.row);
-                batch.delete_outbox(entry.row);
+                for row in entry.row..=entry.row + entry.parts {
+                    batch.delete_outbox(row);
+                }
             }
         }
         if let Some(hash) = entry.body
@@ -216,6 +356,45 @@ impl Outbox {
                 self.bodies.remove(&hash);
             }
         }
+    }
+
+    /// Takes a push out whose bytes must not stay on disk: the row is written again without it.
+    pub(super) fn scrub(&mut self, key: RetryKey, batch: &mut Batch) {
+        let Some(row) = self.parcels.get(&key).map(|entry| entry.row) else { return };
+        self.remove(key, batch);
+        let mut left: Vec<&Entry> = self.parcels.values().filter(|entry| entry.row == row).collect();
+        left.sort_by_key(|entry| entry.parcel.retry_key);
+        let Some(first) = left.first() else { return };
+        let mut rewritten = row_at(first.parcel.first_attempt);
+        rewritten.parcels = left.iter().map(|entry| stored_again(entry)).collect();
+        batch.put_outbox(row, &rewritten);
+    }
+
+    /// Takes one delivery out of a multicast, whose request stays as it is; true if none is left.
+    pub(super) fn leave(&mut self, key: RetryKey, delivery: DeliveryId) -> bool {
+        let Some(entry) = self.parcels.get_mut(&key) else { return true };
+        let place = entry.parcel.deliveries.iter().position(|carried| carried.id == delivery);
+        entry.gone.extend(place);
+        entry.gone.len() == entry.parcel.deliveries.len()
+    }
+
+    /// Notes, for good, that somebody in a multicast should not get it any more.
+    pub(super) fn fall(&mut self, key: RetryKey, now: Timestamp, batch: &mut Batch) -> Option<Timestamp> {
+        let entry = self.parcels.get_mut(&key)?;
+        if entry.fell_at.is_none() {
+            entry.fell_at = Some(now);
+            let body = stored_body(entry);
+            batch.put_outbox(entry.row, &multicast_row(&entry.parcel, body, entry.parts, entry.fell_at));
+        }
+        entry.fell_at
+    }
+
+    pub(super) fn has_multicasts(&self) -> bool {
+        self.multicasts > 0
+    }
+
+    pub(super) fn fell_at(&self, key: RetryKey) -> Option<Timestamp> {
+        self.parcels.get(&key)?.fell_at
     }
 
     /// Deletes rows that recovery found without a parcel.
@@ -232,8 +411,40 @@ impl Outbox {
         self.parcels.get(&key).map(|entry| Arc::clone(&entry.parcel))
     }
 
+    /// The parcel that carries a delivery.
+    pub(super) fn carrier(&self, delivery: DeliveryId) -> Option<Arc<Parcel>> {
+        self.get(self.shared.get(&delivery).copied().unwrap_or(RetryKey(delivery.0)))
+    }
+
+    /// The deliveries of a parcel that have not left it, each with its place.
+    pub(super) fn aboard(&self, parcel: &Parcel) -> Vec<(usize, Carried)> {
+        let gone = self.parcels.get(&parcel.retry_key).map(|entry| &entry.gone);
+        let aboard = parcel.deliveries.iter().enumerate();
+        let aboard = aboard.filter(|(place, _)| gone.is_some_and(|gone| !gone.contains(place)));
+        aboard.map(|(place, carried)| (place, carried.clone())).collect()
+    }
+
     pub(super) fn earlier(&self, key: RetryKey) -> Earlier {
         self.parcels.get(&key).map_or(Earlier::NotSent, |entry| entry.earlier)
+    }
+
+    /// True once no attempt may be made any more, because LINE may have forgotten the key.
+    pub(super) fn is_over(&self, parcel: &Parcel, now: Moment) -> bool {
+        let ageless = self.parcels.get(&parcel.retry_key).is_some_and(|entry| entry.ageless);
+        ageless || now.since(parcel.first_attempt) >= CUTOFF
+    }
+
+    /// The wall clock was wrong by a lot before now: what another run of the machine queued is of an age
+    /// that nobody can tell. Everything is looked at again.
+    pub(super) fn distrust(&mut self, now: Moment) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for (_, key) in waiting {
+            self.wait(key, now.wall);
+        }
+        for entry in self.parcels.values_mut() {
+            let is_of_this_start = entry.parcel.first_attempt.uptime.boot == now.uptime.boot;
+            entry.ageless |= !is_of_this_start || entry.fell_at.is_some();
+        }
     }
 
     /// Notes that an attempt has failed, and when the next one is to be.
@@ -261,18 +472,24 @@ impl Outbox {
         self.waiting.first().map(|(at, _)| *at)
     }
 
-    /// Takes out up to `limit` parcels whose next attempt is due.
+    /// Takes out parcels whose next attempt is due: with some `limit` deliveries, and at least one parcel.
     pub(super) fn take_waiting(&mut self, now: Timestamp, limit: usize) -> Vec<Arc<Parcel>> {
-        let mut taken = Vec::new();
-        while taken.len() < limit
+        let mut taken: Vec<Arc<Parcel>> = Vec::new();
+        let mut deliveries = 0;
+        while deliveries < limit
             && let Some((at, key)) = self.waiting.first().copied()
             && at <= now
         {
-            self.waiting.remove(&(at, key));
             if let Some(entry) = self.parcels.get_mut(&key) {
+                let count = entry.parcel.deliveries.len();
+                if !taken.is_empty() && deliveries + count > limit {
+                    break;
+                }
+                deliveries += count;
                 entry.waits_until = None;
                 taken.push(Arc::clone(&entry.parcel));
             }
+            self.waiting.remove(&(at, key));
         }
         taken
     }
@@ -283,22 +500,29 @@ impl Outbox {
         entry.is_some_and(|entry| entry.waits_until.is_some() && entry.earlier == Earlier::NotSent)
     }
 
-    /// Parcels that wait and of which nothing can have reached LINE.
+    /// Parcels that wait and of which nothing can have reached LINE: with some `limit` deliveries, and at
+    /// least one parcel.
     pub(super) fn unsent(&self, limit: usize) -> Vec<Arc<Parcel>> {
         let unsent = self.waiting.iter().filter_map(|(_, key)| self.parcels.get(key));
+        let unsent = unsent.filter(|entry| entry.earlier == Earlier::NotSent);
+        let mut deliveries = 0;
         unsent
-            .filter(|entry| entry.earlier == Earlier::NotSent)
-            .take(limit)
+            .take_while(|entry| {
+                let is_room = deliveries < limit;
+                deliveries += entry.parcel.deliveries.len();
+                is_room
+            })
             .map(|entry| Arc::clone(&entry.parcel))
             .collect()
     }
 
+    /// Parcels that are not settled.
     pub(super) fn len(&self) -> usize {
         self.parcels.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.len() >= MAX_OUTBOX
+        self.len() >= MAX_OUTBOX || self.multicasts >= MAX_MULTICASTS
     }
 
     /// Deletes up to `limit` stored bodies that no parcel carries, as a crash can leave; gives the last
@@ -319,23 +543,204 @@ impl Outbox {
     }
 }
 
+/// What makes pushes fit into one multicast.
+fn likeness(push: &Push) -> (&ScenarioId, &StepId, bool, &str) {
+    (&push.scenario, &push.delivery.step, push.silent, &push.messages)
+}
+
+/// How many requests these pushes would go out in.
+pub(super) fn requests(pushes: &[Push]) -> usize {
+    let together = pushes.iter().filter(|push| !push.alone);
+    let groups: BTreeSet<_> = together.map(likeness).collect();
+    groups.len() + pushes.iter().filter(|push| push.alone).count()
+}
+
+/// Puts together what goes out as multicasts, each with no LINE user twice; the rest goes out as pushes,
+/// in the order that it was in.
+fn coalesce(pushes: Vec<Push>) -> (Vec<Vec<Push>>, Vec<Push>) {
+    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (place, push) in pushes.iter().enumerate().filter(|(_, push)| !push.alone) {
+        groups.entry(likeness(push)).or_default().push(place);
+    }
+    let mut bunches: Vec<Vec<usize>> = Vec::new();
+    for places in groups.into_values().filter(|places| places.len() > 1) {
+        let mut users = BTreeSet::new();
+        let mut bunch = Vec::new();
+        for place in places {
+            // twice the same in one request is not documented
+            if bunch.len() == line::MAX_RECIPIENTS || !users.insert(&pushes[place].to) {
+                bunches.push(std::mem::take(&mut bunch));
+                users = BTreeSet::from([&pushes[place].to]);
+            }
+            bunch.push(place);
+        }
+        bunches.push(bunch);
+    }
+    bunches.retain(|bunch| bunch.len() > 1);
+    let mut pushes: Vec<Option<Push>> = pushes.into_iter().map(Some).collect();
+    let mut take = |place: usize| pushes[place].take().expect("a push is in one bunch");
+    let multicasts = bunches.into_iter().map(|bunch| bunch.into_iter().map(&mut take).collect()).collect();
+    (multicasts, pushes.into_iter().flatten().collect())
+}
+
+fn carried(push: &Push) -> Carried {
+    Carried {
+        id: push.delivery.id(),
+        member: push.member.clone(),
+        enrollment: push.delivery.enrollment,
+        to: push.to.clone(),
+        due: push.due,
+    }
+}
+
+fn push_bytes(to: &LineUserId, messages: &str, silent: bool) -> Vec<u8> {
+    let (head, tail) = line::push_body_around(to.as_str(), silent);
+    [&head, messages, tail].concat().into_bytes()
+}
+
+fn multicast_bytes(deliveries: &[Carried], messages: &str, silent: bool) -> Vec<u8> {
+    let users = deliveries.iter().map(|carried| carried.to.as_str());
+    let (head, tail) = line::multicast_body_around(users, silent);
+    [&head, messages, tail].concat().into_bytes()
+}
+
+/// A row for what is queued now.
+fn row_at(now: Moment) -> OutboxRow {
+    OutboxRow { boot: Some(now.uptime.boot), uptime_ms: Some(now.uptime.ms), ..OutboxRow::default() }
+}
+
+fn multicast_row(parcel: &Parcel, body: StoredBody, parts: u64, fell_at: Option<Timestamp>) -> OutboxRow {
+    let stored = StoredMulticast {
+        retry_key: parcel.retry_key.0.into_bytes().into(),
+        first_attempt_ms: parcel.first_attempt.wall.as_millisecond(),
+        scenario: parcel.scenario.to_string(),
+        step: parcel.step.to_string(),
+        silent: parcel.silent,
+        body,
+        whole: ByteArray::from(parcel.whole),
+        parts: u16::try_from(parts).expect("500 deliveries are a few parts"),
+        fell_ms: fell_at.map(Timestamp::as_millisecond),
+    };
+    OutboxRow { multicast: Some(stored), ..row_at(parcel.first_attempt) }
+}
+
+fn stored_delivery(carried: &Carried) -> StoredDelivery {
+    StoredDelivery {
+        id: carried.id.0.into_bytes().into(),
+        member: carried.member.to_string(),
+        enrollment: carried.enrollment.0.into_bytes().into(),
+        to: carried.to.to_bytes().into(),
+        due_ms: carried.due.as_millisecond(),
+    }
+}
+
+/// The message objects of a parcel in flight, as they are stored.
+fn stored_body(entry: &Entry) -> StoredBody {
+    let parcel = &entry.parcel;
+    let users = parcel.deliveries.iter().map(|carried| carried.to.as_str());
+    let (head, tail) = match parcel.is_multicast() {
+        true => line::multicast_body_around(users, parcel.silent),
+        false => line::push_body_around(parcel.deliveries[0].to.as_str(), parcel.silent),
+    };
+    let end = parcel.bytes.len().saturating_sub(tail.len());
+    let messages = parcel.bytes.get(head.len()..end).unwrap_or_default();
+    match entry.body {
+        Some(hash) => StoredBody::Shared {
+            hash: ByteArray::from(hash),
+            size_bytes: u32::try_from(messages.len()).expect("LINE's limits are far below 4 GB"),
+        },
+        None => StoredBody::Here(String::from_utf8_lossy(messages).into_owned()),
+    }
+}
+
+/// A push in flight as it was stored.
+fn stored_again(entry: &Entry) -> StoredParcel {
+    let parcel = &entry.parcel;
+    let carried = &parcel.deliveries[0];
+    let (head, tail) = line::push_body_around(carried.to.as_str(), parcel.silent);
+    StoredParcel {
+        retry_key: parcel.retry_key.0.into_bytes().into(),
+        first_attempt_ms: parcel.first_attempt.wall.as_millisecond(),
+        member: carried.member.to_string(),
+        enrollment: carried.enrollment.0.into_bytes().into(),
+        scenario: parcel.scenario.to_string(),
+        step: parcel.step.to_string(),
+        to: carried.to.to_string(),
+        due_ms: carried.due.as_millisecond(),
+        head,
+        body: stored_body(entry),
+        tail: tail.to_owned(),
+        whole: ByteArray::from(parcel.whole),
+    }
+}
+
+/// The text of a stored body, none if it is gone; and what it is shared under.
+type LoadedBody = (Option<String>, Option<([u8; 16], usize)>);
+
+fn load_body(store: &dyn Store, stored: &StoredBody) -> Result<LoadedBody, StoreError> {
+    Ok(match stored {
+        StoredBody::Here(body) => (Some(body.clone()), None),
+        StoredBody::Shared { hash, size_bytes } => {
+            (store::load_body(store, hash)?, Some((**hash, *size_bytes as usize)))
+        }
+    })
+}
+
 /// # Errors
 /// The first field that cannot be.
-fn parcel_of(stored: &StoredParcel, bytes: Vec<u8>) -> Result<Parcel, String> {
-    let text = |error: crate::model::InvalidId| error.to_string();
-    let instant = |ms| Timestamp::from_millisecond(ms).map_err(|error| error.to_string());
-    Ok(Parcel {
-        retry_key: RetryKey(Uuid::from_bytes(*stored.retry_key)),
-        first_attempt_at: instant(stored.first_attempt_ms)?,
+fn parcel_of(stored: &StoredParcel, row: &OutboxRow, bytes: Vec<u8>) -> Result<Parcel, String> {
+    let retry_key = RetryKey(Uuid::from_bytes(*stored.retry_key));
+    let carried = Carried {
+        id: DeliveryId(retry_key.0),
         member: MemberId::new(&stored.member).map_err(text)?,
         enrollment: EnrollmentId(Uuid::from_bytes(*stored.enrollment)),
-        scenario: ScenarioId::new(&stored.scenario).map_err(text)?,
-        step: StepId::new(&stored.step).map_err(text)?,
         to: LineUserId::new(&stored.to).map_err(text)?,
         due: instant(stored.due_ms)?,
+    };
+    Ok(Parcel {
+        retry_key,
+        first_attempt: moment_of(stored.first_attempt_ms, row)?,
+        scenario: ScenarioId::new(&stored.scenario).map_err(text)?,
+        step: StepId::new(&stored.step).map_err(text)?,
+        deliveries: vec![carried],
+        silent: stored.tail.len() > 1,
         bytes: bytes.into(),
         whole: *stored.whole,
     })
+}
+
+fn carried_of(stored: &StoredDelivery) -> Result<Carried, String> {
+    Ok(Carried {
+        id: DeliveryId(Uuid::from_bytes(*stored.id)),
+        member: MemberId::new(&stored.member).map_err(text)?,
+        enrollment: EnrollmentId(Uuid::from_bytes(*stored.enrollment)),
+        to: LineUserId::from_bytes(*stored.to),
+        due: instant(stored.due_ms)?,
+    })
+}
+
+fn moment_of(wall_ms: i64, row: &OutboxRow) -> Result<Moment, String> {
+    let wall = instant(wall_ms)?;
+    Ok(match (row.boot, row.uptime_ms) {
+        (Some(boot), Some(ms)) => Moment { wall, uptime: Uptime { boot, ms } },
+        _ => Moment::by_hand(wall),
+    })
+}
+
+fn instant(ms: i64) -> Result<Timestamp, String> {
+    Timestamp::from_millisecond(ms).map_err(text)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn unreadable_parcel(row: u64, what: String) -> StoreError {
+    StoreError::Record { key: format!("a parcel in outbox row {row}"), what }
+}
+
+fn parts_missing(row: u64) -> StoreError {
+    unreadable_parcel(row, "a part of a multicast is missing".into())
 }
 
 fn hash(bytes: &[u8]) -> [u8; 16] {

@@ -1,12 +1,13 @@
 //! The real turns and engine on a clock moved by hand, with a LINE that accepts everything.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::turns::{Effect, Opening, Turns};
 use super::{Action, Answer, Attempted, Command, Happened, Reply};
+use crate::clock::Moment;
 use crate::model::{MemberId, ScenarioId, StepId};
 use crate::scenario::ScenarioSet;
 use crate::store::{Store, StoreError};
@@ -42,7 +43,8 @@ impl Rehearsal {
         store: Arc<dyn Store>,
         start: Timestamp,
     ) -> Result<Rehearsal, StoreError> {
-        let opening = Opening { scenarios, channel: "rehearsal".into(), salt: Vec::new(), hold: None };
+        let opening =
+            Opening { scenarios, channel: "rehearsal".into(), salt: Vec::new(), holds: BTreeSet::new() };
         let turns = Turns::open(Arc::clone(&store), opening, start)?;
         let mut rehearsal = Rehearsal {
             turns,
@@ -124,7 +126,7 @@ impl Rehearsal {
     }
 
     fn turn(&mut self) -> Result<(), StoreError> {
-        let effects = self.turns.take(&mut self.queue, self.now)?;
+        let effects = self.turns.take(&mut self.queue, Moment::by_hand(self.now))?;
         self.store.flush()?;
         for effect in effects.0 {
             match effect {
@@ -132,8 +134,10 @@ impl Rehearsal {
                 Effect::Attempt(parcel) => {
                     let body: serde_json::Value =
                         serde_json::from_slice(&parcel.bytes).expect("a parcel is JSON");
-                    let step = (parcel.member.clone(), parcel.scenario.clone(), parcel.step.clone());
-                    self.carried.insert(step, body["messages"].clone());
+                    for carried in &parcel.deliveries {
+                        let step = (carried.member.clone(), parcel.scenario.clone(), parcel.step.clone());
+                        self.carried.insert(step, body["messages"].clone());
+                    }
                     let retry_key = parcel.retry_key;
                     let what = Action::Attempted { retry_key, attempted: Attempted::Accepted };
                     self.queue.push_back(Command { what, reply: None });
@@ -142,7 +146,7 @@ impl Rehearsal {
                     let messages = self.messages_of(&what);
                     self.happened.push(Line { what, messages });
                 }
-                Effect::ConfirmQuota | Effect::Hold(_) => {}
+                Effect::ConfirmQuota | Effect::Holds(_) => {}
             }
         }
         Ok(())

@@ -7,14 +7,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::due::DueQueue;
 use super::outbox::{self, CUTOFF, Outbox};
-use super::{Action, Answer, Attempted, Command, Happened, Hold, Parcel, Refused, Reply, Whom};
+use super::watch::{self, ClockWatch};
+use super::{
+    Action, Answer, Attempted, Blame, Carried, Command, Happened, Hold, Parcel, Refused, Reply, Whom,
+};
+use crate::clock::Moment;
 use crate::engine::flight::{Earlier, Fate, Next, before_attempt};
-use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Verdict};
-use crate::model::{Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, limits};
+use crate::engine::{self, Context, Input, Push, Refusal, Resolution, Sending, Taken, Unknown, Verdict};
+use crate::line;
+use crate::model::{
+    Delivery, DeliveryId, Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, Settlement, Standing,
+    limits,
+};
 use crate::scenario::ScenarioSet;
 use crate::store::{
-    self, Batch, Counted, Counters, Epoch, Meta, Store, StoreError, SweepRow, decode_sweep, encode_member,
-    encode_sweep,
+    self, Batch, Counted, Counters, Epoch, Meta, RestoredRow, Store, StoreError, SweepRow, UnknownRow,
+    decode_clock, decode_restored, decode_sweep, encode_clock, encode_member, encode_restored, encode_sweep,
 };
 
 /// Key operations that a command is taken to need: its member's file, and a move in the due index.
@@ -31,6 +39,20 @@ const SWEEP_EVERY: u64 = 8;
 
 /// Happenings that stay in the member file when the older ones are moved into a history row.
 const JOURNAL_KEPT: usize = 8;
+
+/// Members who are due looked at in one turn where they go out together: one batch may be as much longer
+/// than usual as one multicast is larger than a push.
+const MAX_TOGETHER: usize = line::MAX_RECIPIENTS;
+
+/// How many more of them are looked at before it is seen again whether they go out together.
+const TOGETHER_PIECE: usize = 50;
+
+/// How long a multicast that may have been accepted is repeated, unchanged, after somebody in it should
+/// not get it any more: LINE's answer tells the fate of all the others.
+const MAX_REPLAY: SignedDuration = SignedDuration::from_mins(10);
+
+/// The reason of those whose multicast came to nothing for the sake of somebody else in it.
+const FOR_ANOTHER: &str = "multicast";
 
 /// How long a parcel waits before it is looked at again while sends are on hold.
 const HELD_WAIT: SignedDuration = SignedDuration::from_mins(1);
@@ -53,7 +75,8 @@ pub enum Effect {
     Happened(Happened),
     /// Ask LINE how the month's quota stands.
     ConfirmQuota,
-    Hold(Option<Hold>),
+    /// The reasons why nothing may be sent have changed to these.
+    Holds(BTreeSet<Hold>),
 }
 
 /// How often what has happened, by scenario and step.
@@ -81,7 +104,11 @@ pub struct Turns {
     salt: Vec<u8>,
     tombstones: u64,
     sweep: Option<SweepRow>,
-    hold: Option<Hold>,
+    holds: BTreeSet<Hold>,
+    watch: ClockWatch,
+    restored: Option<RestoredRow>,
+    /// Deliveries whose fate is unknown and that nobody has settled.
+    unknown: u64,
     /// The clean-up of message bodies that a crash left behind: where it stands.
     stray_bodies: Option<Option<[u8; 16]>>,
     /// True once the process is about to end: nothing new is queued.
@@ -98,8 +125,8 @@ pub struct Opening {
     pub channel: Arc<str>,
     /// What ids of erased members are hashed with.
     pub salt: Vec<u8>,
-    /// Why nothing may be sent at first.
-    pub hold: Option<Hold>,
+    /// Why nothing may be sent at first, beside what the store remembers.
+    pub holds: BTreeSet<Hold>,
 }
 
 impl Turns {
@@ -113,6 +140,16 @@ impl Turns {
         let counters = store::load_counters(&*store)?.into_iter().collect();
         let tombstones = store::get_number(&*store, Meta::Tombstones)?.unwrap_or(0);
         let stored_sweep = store::get_meta(&*store, Meta::Sweep)?.map(|bytes| decode_sweep(&bytes));
+        let stored_holds = store::get_number(&*store, Meta::Holds)?.unwrap_or(0);
+        let clock = store::get_meta(&*store, Meta::Clock)?.map(|bytes| decode_clock(&bytes)).transpose()?;
+        let restored = store::get_meta(&*store, Meta::Restored)?.map(|bytes| decode_restored(&bytes));
+        let restored = restored.transpose()?;
+        let unknown = store::count_unknown(&*store)?;
+        let mut holds = opening.holds;
+        holds.extend(Hold::ALL.into_iter().filter(|hold| stored_holds & bit(*hold) != 0));
+        if restored.as_ref().is_some_and(|restored| restored.released != Some(true)) {
+            holds.insert(Hold::Restored);
+        }
         let mut turns = Turns {
             store,
             scenarios: opening.scenarios,
@@ -123,7 +160,10 @@ impl Turns {
             salt: opening.salt,
             tombstones,
             sweep: None,
-            hold: opening.hold,
+            holds,
+            watch: ClockWatch::open(clock),
+            restored,
+            unknown,
             stray_bodies: Some(None),
             draining: false,
             count: 0,
@@ -147,8 +187,26 @@ impl Turns {
         if self.sweep.is_some() || self.stray_bodies.is_some() {
             return Some(Timestamp::MIN);
         }
-        let due = if self.may_send() { self.due.head() } else { None };
+        let due = self.due.head().filter(|head| match self.may_send() {
+            true => true,
+            false => self.restored_at().is_some_and(|restored_at| *head <= restored_at),
+        });
         due.into_iter().chain(self.outbox.head()).min()
+    }
+
+    /// Until when what is due is looked at.
+    fn due_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.may_send() {
+            true => Some(now),
+            // nothing of it is sent: it is told which deliveries may have been
+            false => self.restored_at().filter(|_| !self.draining).map(|restored_at| restored_at.min(now)),
+        }
+    }
+
+    /// When the store was restored, if it was.
+    fn restored_at(&self) -> Option<Timestamp> {
+        let restored = self.restored.as_ref()?;
+        Timestamp::from_millisecond(restored.restored_ms).ok()
     }
 
     /// Parcels that are not settled.
@@ -162,8 +220,14 @@ impl Turns {
         lag.unwrap_or(SignedDuration::ZERO).max(SignedDuration::ZERO)
     }
 
-    pub fn hold(&self) -> Option<Hold> {
-        self.hold
+    /// Why nothing may be sent; empty while sends are open.
+    pub fn holds(&self) -> &BTreeSet<Hold> {
+        &self.holds
+    }
+
+    /// Deliveries whose fate is unknown and that nobody has settled.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
     }
 
     pub fn counters(&self) -> &CounterBook {
@@ -171,7 +235,7 @@ impl Turns {
     }
 
     fn may_send(&self) -> bool {
-        self.hold.is_none() && !self.outbox.is_full() && !self.draining
+        self.holds.is_empty() && !self.outbox.is_full() && !self.draining
     }
 
     /// Queues nothing from now on: what is due waits for the next start.
@@ -185,48 +249,37 @@ impl Turns {
     ///
     /// # Errors
     /// What the store says. Nothing of this turn may be told to anybody, and no further one be taken.
-    pub fn take(&mut self, queue: &mut VecDeque<Command>, now: Timestamp) -> Result<Effects, StoreError> {
-        let budget = (self.store.bounds().batch_ops / OPS_PER_COMMAND).max(1);
+    pub fn take(&mut self, queue: &mut VecDeque<Command>, now: Moment) -> Result<Effects, StoreError> {
         let store = Arc::clone(&self.store);
-        let any_due = self.may_send() && self.due.head().is_some_and(|head| head <= now);
-        let for_commands = if any_due { budget - budget / DUE_SHARE } else { budget };
-
-        let retries = self.outbox.take_waiting(now, for_commands);
-        let count = queue.len().min(for_commands.saturating_sub(retries.len()));
-        let commands: Vec<Command> = queue.drain(..count).collect();
-        let room = budget.saturating_sub(retries.len() + commands.len());
-        let due = if self.may_send() { self.due.take(now, room, &*store)? } else { Vec::new() };
-        let idle = due.is_empty() && commands.is_empty() && retries.is_empty();
-
-        self.count += 1;
+        let clock = self.watch.look(now);
         let mut work = Work::new(self, now);
-        work.load_for(&commands, due.iter().map(|due| &due.member))?;
-        for parcel in retries {
-            work.retry(&parcel)?;
-        }
-        for command in commands {
-            work.command(command)?;
-        }
-        for due in due {
-            work.due(&due)?;
-        }
-        if idle || work.turns.count.is_multiple_of(SWEEP_EVERY) {
-            work.sweep()?;
-            work.clean_up()?;
-        }
+        work.clock(clock);
+        work.fill(queue, &*store)?;
         work.finish()
+    }
+}
+
+/// The bit of a hold in the store.
+fn bit(hold: Hold) -> u64 {
+    match hold {
+        Hold::Operator => 1,
+        // the others are found out again at every start, or have a record of their own
+        Hold::Restored | Hold::Clock | Hold::Token | Hold::Quota => 0,
     }
 }
 
 /// One turn in the making.
 pub(super) struct Work<'a> {
     pub(super) turns: &'a mut Turns,
+    moment: Moment,
     now: Timestamp,
     files: HashMap<MemberId, Loaded>,
     batch: Batch,
     effects: Vec<Effect>,
     pushes: Vec<Push>,
     counted: BTreeSet<Counted>,
+    /// Deliveries whose fate became unknown or was settled in this turn.
+    unknown: BTreeMap<DeliveryId, Option<UnknownRow>>,
     /// What is kept of members erased in this very turn.
     erased: HashMap<MemberId, Vec<Entries>>,
 }
@@ -242,26 +295,117 @@ pub(super) struct Loaded {
 }
 
 impl<'a> Work<'a> {
-    fn new(turns: &'a mut Turns, now: Timestamp) -> Work<'a> {
+    fn new(turns: &'a mut Turns, moment: Moment) -> Work<'a> {
         Work {
             turns,
-            now,
+            moment,
+            now: moment.wall,
             files: HashMap::new(),
             batch: Batch::default(),
             effects: Vec::new(),
             pushes: Vec::new(),
             counted: BTreeSet::new(),
+            unknown: BTreeMap::new(),
             erased: HashMap::new(),
         }
     }
 
-    /// Reads the files that commands and due members name, in one go.
-    fn load_for<'b>(
+    /// Decides as much of what waits and what is due as fits one batch.
+    fn fill(&mut self, queue: &mut VecDeque<Command>, store: &dyn Store) -> Result<(), StoreError> {
+        let budget = (store.bounds().batch_ops / OPS_PER_COMMAND).max(1);
+        let until = self.turns.due_until(self.now);
+        let is_due = |head| until.is_some_and(|until| head <= until);
+        let for_commands = match self.turns.due.head().is_some_and(is_due) {
+            true => budget - budget / DUE_SHARE,
+            false => budget,
+        };
+        let retries = self.turns.outbox.take_waiting(self.now, for_commands);
+        let mut weight: usize = retries.iter().map(|parcel| parcel.deliveries.len()).sum();
+        let mut commands = Vec::new();
+        while let Some(command) = queue.front() {
+            let own = self.weight(command);
+            if weight > 0 && weight + own > for_commands {
+                break;
+            }
+            weight += own;
+            commands.extend(queue.pop_front());
+        }
+        let room = budget.saturating_sub(weight);
+        let due = match until {
+            Some(until) => self.turns.due.take(until, room, store)?,
+            None => Vec::new(),
+        };
+        let idle = due.is_empty() && commands.is_empty() && retries.is_empty();
+
+        self.turns.count += 1;
+        self.load_for(&commands, &retries, &due)?;
+        for parcel in retries {
+            self.retry(&parcel)?;
+        }
+        for command in commands {
+            self.command(command)?;
+        }
+        self.all_due(due, until, store)?;
+        if idle || self.turns.count.is_multiple_of(SWEEP_EVERY) {
+            self.sweep()?;
+            self.clean_up()?;
+        }
+        Ok(())
+    }
+
+    /// How many members a command is about.
+    fn weight(&self, command: &Command) -> usize {
+        match &command.what {
+            Action::Attempted { retry_key, .. } => {
+                self.turns.outbox.get(*retry_key).map_or(1, |parcel| parcel.deliveries.len())
+            }
+            _ => 1,
+        }
+    }
+
+    /// Carries on those who are due, and more of them where they go out together.
+    fn all_due(
         &mut self,
-        commands: &'b [Command],
-        due: impl Iterator<Item = &'b MemberId>,
+        due: Vec<store::DueKey>,
+        until: Option<Timestamp>,
+        store: &dyn Store,
     ) -> Result<(), StoreError> {
-        let mut ids: Vec<MemberId> = due.cloned().collect();
+        let mut looked_at = due.len();
+        let mut piece = due;
+        loop {
+            for due in &piece {
+                self.due(due)?;
+            }
+            let Some(until) = until.filter(|_| looked_at < MAX_TOGETHER && self.go_out_together()) else {
+                return Ok(());
+            };
+            let limit = TOGETHER_PIECE.min(MAX_TOGETHER - looked_at);
+            piece = self.turns.due.take(until, limit, store)?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            looked_at += piece.len();
+            self.load_for(&[], &[], &piece)?;
+        }
+    }
+
+    /// True if the pushes of this turn are few requests.
+    fn go_out_together(&self) -> bool {
+        self.pushes.len() >= TOGETHER_PIECE / 2 && outbox::requests(&self.pushes) * 10 <= self.pushes.len()
+    }
+
+    /// Reads the files that commands, parcels and due members name, in one go.
+    fn load_for(
+        &mut self,
+        commands: &[Command],
+        parcels: &[Arc<Parcel>],
+        due: &[store::DueKey],
+    ) -> Result<(), StoreError> {
+        let mut ids: Vec<MemberId> = due.iter().map(|due| due.member.clone()).collect();
+        let members = |parcel: &Arc<Parcel>| -> Vec<MemberId> {
+            parcel.deliveries.iter().map(|carried| carried.member.clone()).collect()
+        };
+        ids.extend(parcels.iter().flat_map(members));
         for command in commands {
             match &command.what {
                 Action::Event { member: Whom::Member(id), .. }
@@ -271,10 +415,14 @@ impl<'a> Work<'a> {
                     ids.push(MemberId::provisional(user));
                 }
                 Action::Attempted { retry_key, .. } => {
-                    ids.extend(self.turns.outbox.get(*retry_key).map(|parcel| parcel.member.clone()));
+                    ids.extend(self.turns.outbox.get(*retry_key).iter().flat_map(members));
                 }
                 Action::Reload { .. }
                 | Action::Hold(_)
+                | Action::Lift(_)
+                | Action::Release
+                | Action::LineClock { .. }
+                | Action::Settle { .. }
                 | Action::Quota { .. }
                 | Action::Bind { .. }
                 | Action::ExpireHistory { .. } => {}
@@ -282,6 +430,7 @@ impl<'a> Work<'a> {
         }
         ids.sort_unstable();
         ids.dedup();
+        ids.retain(|id| !self.files.contains_key(id));
         let files = store::load_members(&*self.turns.store, &ids)?;
         for (id, file) in ids.into_iter().zip(files) {
             self.insert(id, file);
@@ -354,6 +503,20 @@ impl<'a> Work<'a> {
                 self.hold(hold);
                 Answer::Done
             }
+            Action::Lift(hold) => {
+                self.lift(hold);
+                Answer::Done
+            }
+            Action::Release => {
+                self.release();
+                Answer::Done
+            }
+            Action::LineClock { ahead } => {
+                let change = self.turns.watch.heard_line(ahead, self.moment);
+                self.clock(change);
+                Answer::Done
+            }
+            Action::Settle { delivery, resolution } => self.settle_unknown(delivery, resolution)?,
             Action::Quota { limit, used } => {
                 self.quota(limit, used)?;
                 Answer::Done
@@ -437,7 +600,8 @@ impl<'a> Work<'a> {
 
     fn context<'c>(&self, scenarios: &'c ScenarioSet, channel: &'c str) -> Context<'c> {
         let sending = if self.turns.may_send() { Sending::Open } else { Sending::Held };
-        Context { now: self.now, scenarios, channel, sending }
+        let restored_at = self.turns.restored_at();
+        Context { now: self.now, scenarios, channel, sending, restored_at }
     }
 
     pub(super) fn put(&mut self, id: &MemberId, file: MemberFile) {
@@ -466,6 +630,21 @@ impl<'a> Work<'a> {
             self.effects.push(Effect::Happened(Happened { member: id.clone(), happening }));
         }
         self.pushes.extend(verdict.pushes);
+        for Unknown { delivery, scenario, due, reason } in verdict.unknown {
+            let row = UnknownRow {
+                member: Some(id.to_string()),
+                enrollment: delivery.enrollment.0.into_bytes().into(),
+                scenario: scenario.to_string(),
+                step: delivery.step.to_string(),
+                revision: delivery.revision,
+                generation: delivery.generation,
+                due_ms: due.as_millisecond(),
+                at_ms: self.now.as_millisecond(),
+                reason: reason.to_string(),
+            };
+            self.unknown.insert(delivery.id(), Some(row));
+            self.turns.unknown += 1;
+        }
     }
 
     fn due(&mut self, due: &store::DueKey) -> Result<(), StoreError> {
@@ -487,101 +666,258 @@ impl<'a> Work<'a> {
     fn retry(&mut self, parcel: &Arc<Parcel>) -> Result<(), StoreError> {
         let key = parcel.retry_key;
         let earlier = self.turns.outbox.earlier(key);
-        let id = self.resolve(&parcel.member)?;
-        let scenarios = Arc::clone(&self.turns.scenarios);
-        let channel = Arc::clone(&self.turns.channel);
-        let context = self.context(&scenarios, &channel);
-        let file = self.file(&id)?.file.as_ref();
-        let next = before_attempt(file, parcel.enrollment, key, &parcel.to, earlier, &context);
         let gone = |reason: &str| match earlier {
             Earlier::NotSent => Fate::Withdrawn(reason.into()),
             Earlier::Ambiguous => Fate::Unknown(reason.into()),
         };
-        let is_over = self.now.duration_since(parcel.first_attempt_at) >= CUTOFF;
-        match next {
-            Next::Settled => self.turns.outbox.remove(key, &mut self.batch),
-            Next::Stop(fate) => self.settle(parcel, &id, fate)?,
-            _ if is_over => self.settle(parcel, &id, gone("window"))?,
-            _ if !outbox::is_whole(parcel) => self.settle(parcel, &id, gone("bytes"))?,
-            Next::Pause { until } => self.turns.outbox.wait(key, until.min(cutoff_of(parcel))),
-            Next::Attempt if self.turns.hold.is_some() => {
-                let until = self.now.saturating_add(HELD_WAIT).unwrap_or(Timestamp::MAX);
-                self.turns.outbox.wait(key, until.min(cutoff_of(parcel)));
+        if self.turns.restored_at().is_some_and(|restored_at| parcel.first_attempt.wall <= restored_at) {
+            return self.conclude(parcel, |_| Fate::Unknown("restored".into()));
+        }
+        let mut pause = None;
+        let mut fallen: Vec<Arc<str>> = Vec::new();
+        let mut waits = 0;
+        for (_, carried) in self.turns.outbox.aboard(parcel) {
+            let next = self.next_attempt(&carried, earlier)?;
+            waits += usize::from(next != Next::Settled);
+            match next {
+                Next::Attempt => {}
+                // what became of it is in its member's file, or it has none any more
+                Next::Settled => drop(self.turns.outbox.leave(key, carried.id)),
+                Next::Pause { until } => pause = Some(pause.map_or(until, |p: Timestamp| p.max(until))),
+                Next::Stop(
+                    Fate::Withdrawn(reason)
+                    | Fate::Unknown(reason)
+                    | Fate::Parted(reason)
+                    | Fate::Rejected(reason),
+                ) => fallen.push(reason),
+                Next::Stop(Fate::Accepted) => unreachable!("nothing is accepted before an attempt"),
             }
-            Next::Attempt => self.effects.push(Effect::Attempt(Arc::clone(parcel))),
+        }
+        if waits == 0 {
+            self.turns.outbox.remove(key, &mut self.batch);
+            return Ok(());
+        }
+        if self.turns.outbox.is_over(parcel, self.moment) {
+            return self.conclude(parcel, |_| gone("window"));
+        }
+        if !outbox::is_whole(parcel) {
+            return self.conclude(parcel, |_| gone("bytes"));
+        }
+        if let Some(reason) = fallen.first().cloned() {
+            let is_the_same_for_all = fallen.len() == waits && fallen.iter().all(|other| *other == reason);
+            if !parcel.is_multicast() || (earlier == Earlier::NotSent && is_the_same_for_all) {
+                return self.conclude(parcel, |_| gone(&reason));
+            }
+            if earlier == Earlier::NotSent {
+                return self.conclude(parcel, |_| gone(FOR_ANOTHER));
+            }
+            self.turns.outbox.fall(key, self.now, &mut self.batch);
+        }
+        if let Some(fell_at) = self.turns.outbox.fell_at(key)
+            && self.now.duration_since(fell_at) >= MAX_REPLAY
+        {
+            return self.conclude(parcel, |_| gone(FOR_ANOTHER));
+        }
+        let wait = match pause {
+            Some(until) => Some(until),
+            None if !self.turns.holds.is_empty() => {
+                Some(self.now.saturating_add(HELD_WAIT).unwrap_or(Timestamp::MAX))
+            }
+            None => None,
+        };
+        match wait {
+            Some(until) => self.turns.outbox.wait(key, until.min(cutoff_of(parcel))),
+            None => self.effects.push(Effect::Attempt(Arc::clone(parcel))),
         }
         Ok(())
     }
 
+    /// What is to be done for one delivery of a parcel.
+    fn next_attempt(&mut self, carried: &Carried, earlier: Earlier) -> Result<Next, StoreError> {
+        let id = self.resolve(&carried.member)?;
+        let scenarios = Arc::clone(&self.turns.scenarios);
+        let channel = Arc::clone(&self.turns.channel);
+        let context = self.context(&scenarios, &channel);
+        let file = self.file(&id)?.file.as_ref();
+        Ok(before_attempt(file, carried.enrollment, carried.id, &carried.to, earlier, &context))
+    }
+
     fn attempted(&mut self, key: RetryKey, attempted: Attempted) -> Result<(), StoreError> {
         let Some(parcel) = self.turns.outbox.get(key) else { return Ok(()) };
-        let fate = match attempted {
-            Attempted::Accepted => Fate::Accepted,
-            Attempted::Refused(reason) => Fate::Rejected(reason),
-            Attempted::Ambiguous => {
-                self.turns.outbox.failed(key, Earlier::Ambiguous, self.now);
-                return Ok(());
-            }
+        match attempted {
+            Attempted::Accepted => return self.conclude(&parcel, |_| Fate::Accepted),
+            Attempted::Refused { reason, blame } => return self.refused(&parcel, &reason, blame),
+            Attempted::Ambiguous => self.turns.outbox.failed(key, Earlier::Ambiguous, self.now),
             Attempted::NotTried => {
                 let at = self.now.saturating_add(UNTRIED_WAIT).unwrap_or(Timestamp::MAX);
                 self.turns.outbox.wait(key, at);
-                return Ok(());
             }
             Attempted::Throttled | Attempted::NotSent => {
                 self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-                return Ok(());
             }
             Attempted::Unauthorized => {
                 self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-                self.hold(Some(Hold::Token));
-                return Ok(());
+                self.hold(Hold::Token);
             }
             Attempted::OverQuota => {
                 self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-                if self.turns.hold.is_none() {
-                    self.hold(Some(Hold::Quota));
+                if !self.turns.holds.contains(&Hold::Quota) {
+                    self.hold(Hold::Quota);
                     self.effects.push(Effect::ConfirmQuota);
                 }
-                return Ok(());
             }
-        };
-        let id = self.resolve(&parcel.member)?;
-        self.settle(&parcel, &id, fate)
+        }
+        Ok(())
     }
 
-    pub(super) fn settle(&mut self, parcel: &Parcel, id: &MemberId, fate: Fate) -> Result<(), StoreError> {
+    /// LINE has refused a parcel for good. Of a multicast it can be for one who is in it: then the others
+    /// go on alone.
+    fn refused(&mut self, parcel: &Arc<Parcel>, reason: &Arc<str>, blame: Blame) -> Result<(), StoreError> {
+        let rejected = |_| Fate::Rejected(Arc::clone(reason));
+        if !parcel.is_multicast() || blame == Blame::Content {
+            return self.conclude(parcel, rejected);
+        }
+        if self.turns.outbox.earlier(parcel.retry_key) == Earlier::Ambiguous {
+            // LINE would rather have answered 409; but on that nobody is sent anything again
+            return self.conclude(parcel, |_| Fate::Unknown("refused".into()));
+        }
+        self.conclude(parcel, |place| match blame {
+            Blame::Recipient(blamed) if blamed == place => Fate::Rejected(Arc::clone(reason)),
+            _ => Fate::Parted(FOR_ANOTHER.into()),
+        })
+    }
+
+    /// Settles all that is aboard a parcel, each by its place in it, and takes it out.
+    fn conclude(&mut self, parcel: &Arc<Parcel>, fate: impl Fn(usize) -> Fate) -> Result<(), StoreError> {
+        let aboard = self.turns.outbox.aboard(parcel);
         self.turns.outbox.remove(parcel.retry_key, &mut self.batch);
-        let (enrollment, retry_key) = (parcel.enrollment, parcel.retry_key);
-        self.carry_on(id, &Input::Settle { enrollment, retry_key, fate })
+        for (place, carried) in aboard {
+            let id = self.resolve(&carried.member)?;
+            let Carried { enrollment, id: delivery, .. } = carried;
+            self.carry_on(&id, &Input::Settle { enrollment, delivery, fate: fate(place) })?;
+        }
+        Ok(())
     }
 
-    fn hold(&mut self, hold: Option<Hold>) {
-        if self.turns.hold != hold {
-            self.turns.hold = hold;
-            self.effects.push(Effect::Hold(hold));
+    /// Settles what is on its way to somebody whom it must not reach any more. A push ends at once; a
+    /// multicast that may have been accepted goes on for the others.
+    pub(super) fn call_off(&mut self, parcel: &Arc<Parcel>, reason: &str) -> Result<(), StoreError> {
+        let key = parcel.retry_key;
+        match (self.turns.outbox.is_surely_unsent(key), parcel.is_multicast()) {
+            (true, false) => self.conclude(parcel, |_| Fate::Withdrawn(reason.into())),
+            (false, false) => self.conclude(parcel, |_| Fate::Unknown(reason.into())),
+            (true, true) => self.conclude(parcel, |_| Fate::Withdrawn(FOR_ANOTHER.into())),
+            (false, true) => {
+                self.turns.outbox.fall(key, self.now, &mut self.batch);
+                Ok(())
+            }
+        }
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        if self.turns.holds.insert(hold) {
+            self.holds_changed();
+        }
+    }
+
+    fn lift(&mut self, hold: Hold) {
+        if self.turns.holds.remove(&hold) {
+            self.holds_changed();
+        }
+    }
+
+    fn holds_changed(&mut self) {
+        let holds = self.turns.holds.clone();
+        self.batch.put_number(Meta::Holds, holds.iter().map(|hold| bit(*hold)).sum());
+        self.effects.push(Effect::Holds(holds));
+    }
+
+    fn release(&mut self) {
+        self.lift(Hold::Operator);
+        let change = self.turns.watch.confirm(self.moment);
+        self.clock(change);
+        if let Some(restored) = self.turns.restored.as_mut().filter(|row| row.released != Some(true)) {
+            restored.released = Some(true);
+            let row = encode_restored(restored);
+            self.batch.put_meta(Meta::Restored, row);
+        }
+        self.lift(Hold::Restored);
+    }
+
+    /// Follows what is known of the clock.
+    fn clock(&mut self, change: Option<watch::Change>) {
+        match change {
+            Some(watch::Change::Doubted) => self.hold(Hold::Clock),
+            Some(watch::Change::Trusted { was_moved }) => {
+                if was_moved {
+                    self.turns.outbox.distrust(self.moment);
+                }
+                self.lift(Hold::Clock);
+            }
+            None => {}
         }
     }
 
     /// What LINE says of the quota ends a hold for it, or confirms it: then what was not sent goes back.
     fn quota(&mut self, limit: Option<u64>, used: u64) -> Result<(), StoreError> {
-        if self.turns.hold != Some(Hold::Quota) {
+        if !self.turns.holds.contains(&Hold::Quota) {
             return Ok(());
         }
         if limit.is_none_or(|limit| used < limit) {
-            self.hold(None);
+            self.lift(Hold::Quota);
             return Ok(());
         }
         for parcel in self.turns.outbox.unsent(self.turns.store.bounds().batch_ops / OPS_PER_COMMAND) {
-            let id = self.resolve(&parcel.member)?;
-            self.settle(&parcel, &id, Fate::Withdrawn("quota".into()))?;
+            self.conclude(&parcel, |_| Fate::Withdrawn("quota".into()))?;
         }
         Ok(())
+    }
+
+    /// The record of a delivery whose fate is unknown.
+    fn unknown_row(&self, id: DeliveryId) -> Result<Option<UnknownRow>, StoreError> {
+        match self.unknown.get(&id) {
+            Some(row) => Ok(row.clone()),
+            None => store::load_unknown(&*self.turns.store, id),
+        }
+    }
+
+    /// Settles a delivery whose fate is unknown by an operator's word.
+    fn settle_unknown(&mut self, id: DeliveryId, resolution: Resolution) -> Result<Answer, StoreError> {
+        let Some(row) = self.unknown_row(id)? else {
+            return Ok(Answer::Refused(Refused::NoSuchDelivery));
+        };
+        let delivery = row.delivery()?;
+        let member = match &row.member {
+            Some(member) => {
+                let member = MemberId::new(member).map_err(|error| StoreError::Record {
+                    key: "an unknown delivery".into(),
+                    what: error.to_string(),
+                })?;
+                let member = self.resolve(&member)?;
+                self.file(&member)?.file.is_some().then_some(member)
+            }
+            None => None,
+        };
+        let answer = match member {
+            Some(member) => self.intake(&member, &Input::Resolve { delivery, resolution })?,
+            None if resolution == Resolution::Resend => {
+                Answer::Refused(Refused::Bound(Refusal::NothingToResend))
+            }
+            None => Answer::Done,
+        };
+        if answer == Answer::Done {
+            self.unknown.insert(id, None);
+            self.turns.unknown = self.turns.unknown.saturating_sub(1);
+        }
+        Ok(answer)
     }
 
     fn erase(&mut self, id: &MemberId) -> Result<Answer, StoreError> {
         let Some(file) = self.file(id)?.file.clone() else {
             return Ok(Answer::Refused(Refused::NoSuchMember));
         };
+        self.delete(id);
+        self.erase_deliveries(&file)?;
         // rows that have expired are gone, and deleting them again costs little
         for number in 0..file.history_rows {
             self.batch.delete_history(id, number);
@@ -605,8 +941,57 @@ impl<'a> Work<'a> {
             }
             self.batch.put_number(Meta::Tombstones, self.turns.tombstones);
         }
-        self.delete(id);
         Ok(Answer::Done)
+    }
+
+    /// Takes an erased member's deliveries out of what is on its way. Of those that may have been accepted
+    /// it stays known that there were such, not whose.
+    fn erase_deliveries(&mut self, file: &MemberFile) -> Result<(), StoreError> {
+        for run in &file.enrollments {
+            for record in &run.steps {
+                if record.settled.is_some_and(|settled| settled.how == Settlement::Unknown) {
+                    let (revision, generation) = (record.revision, record.generation);
+                    let step = record.step.clone();
+                    let id = Delivery { enrollment: run.id, step, revision, generation }.id();
+                    if let Some(row) = self.unknown_row(id)? {
+                        self.unknown.insert(id, Some(UnknownRow { member: None, ..row }));
+                    }
+                }
+            }
+            let Standing::InFlight(flight) = &run.now else { continue };
+            // one that this turn has queued is not wanted any more, and is left out at its end
+            let Some(parcel) = self.turns.outbox.carrier(flight.delivery) else { continue };
+            let key = parcel.retry_key;
+            let unsent = self.turns.outbox.is_surely_unsent(key);
+            match parcel.is_multicast() {
+                false => self.turns.outbox.scrub(key, &mut self.batch),
+                true => {
+                    if self.turns.outbox.leave(key, flight.delivery) {
+                        self.turns.outbox.remove(key, &mut self.batch);
+                    } else {
+                        self.call_off(&parcel, FOR_ANOTHER)?;
+                    }
+                }
+            }
+            if !unsent {
+                let record = run.steps.iter().find(|record| record.step == flight.step);
+                let generation = record.map_or(0, |record| record.generation);
+                let row = UnknownRow {
+                    member: None,
+                    enrollment: run.id.0.into_bytes().into(),
+                    scenario: run.scenario.to_string(),
+                    step: flight.step.to_string(),
+                    revision: flight.revision,
+                    generation,
+                    due_ms: flight.due.as_millisecond(),
+                    at_ms: self.now.as_millisecond(),
+                    reason: "erased".into(),
+                };
+                self.unknown.insert(flight.delivery, Some(row));
+                self.turns.unknown += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at a page of members after the scenarios have changed: their next steps may be due at
@@ -669,12 +1054,12 @@ impl<'a> Work<'a> {
                 let scenarios = Arc::clone(&self.turns.scenarios);
                 let channel = Arc::clone(&self.turns.channel);
                 let context = self.context(&scenarios, &channel);
-                let (enrollment, retry_key) = (push.delivery.enrollment, push.retry_key);
+                let (enrollment, delivery) = (push.delivery.enrollment, push.delivery.id());
                 let file = self.file(&id)?.file.as_ref();
-                match before_attempt(file, enrollment, retry_key, &push.to, Earlier::NotSent, &context) {
+                match before_attempt(file, enrollment, delivery, &push.to, Earlier::NotSent, &context) {
                     Next::Attempt => wanted.push(push),
                     Next::Settled => {}
-                    Next::Stop(fate) => self.carry_on(&id, &Input::Settle { enrollment, retry_key, fate })?,
+                    Next::Stop(fate) => self.carry_on(&id, &Input::Settle { enrollment, delivery, fate })?,
                     Next::Pause { .. } => unreachable!("only what may have been sent is paused"),
                 }
             }
@@ -685,17 +1070,51 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Notes which multicasts have somebody in them who should not get them any more since this turn.
+    fn note_fallen(&mut self) -> Result<(), StoreError> {
+        if !self.turns.outbox.has_multicasts() {
+            return Ok(());
+        }
+        let mut carried = Vec::new();
+        for loaded in self.files.values().filter(|loaded| loaded.dirty) {
+            for run in loaded.file.iter().flat_map(|file| &file.enrollments) {
+                let Standing::InFlight(flight) = &run.now else { continue };
+                let Some(parcel) = self.turns.outbox.carrier(flight.delivery) else { continue };
+                let own = parcel.deliveries.iter().find(|carried| carried.id == flight.delivery);
+                if parcel.is_multicast() && !self.turns.outbox.is_surely_unsent(parcel.retry_key) {
+                    carried.extend(own.map(|own| (parcel.retry_key, own.clone())));
+                }
+            }
+        }
+        for (key, carried) in carried {
+            if let Next::Stop(_) = self.next_attempt(&carried, Earlier::Ambiguous)? {
+                self.turns.outbox.fall(key, self.now, &mut self.batch);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes back a push of this very turn to a LINE user that the member is no longer, if it is one.
-    pub(super) fn take_back(&mut self, key: RetryKey, user: &LineUserId) -> Option<Push> {
-        let place = self.pushes.iter().position(|push| push.retry_key == key && push.to == *user)?;
+    pub(super) fn take_back(&mut self, delivery: DeliveryId, user: &LineUserId) -> Option<Push> {
+        let place = self.pushes.iter().position(|push| push.delivery.id() == delivery && push.to == *user)?;
         Some(self.pushes.remove(place))
     }
 
     /// Commits everything that has changed and gives the effects.
     fn finish(mut self) -> Result<Effects, StoreError> {
         self.reconsider()?;
-        let now = self.now;
-        for parcel in self.turns.outbox.queue(self.pushes, now, &mut self.batch) {
+        self.note_fallen()?;
+        for (id, row) in std::mem::take(&mut self.unknown) {
+            match row {
+                Some(row) => self.batch.put_unknown(id, &row),
+                None => self.batch.delete_unknown(id),
+            }
+        }
+        let is_idle = self.batch.is_empty() && self.pushes.is_empty() && self.files.is_empty();
+        if let Some(row) = self.turns.watch.renew(self.moment, is_idle) {
+            self.batch.put_meta(Meta::Clock, encode_clock(&row));
+        }
+        for parcel in self.turns.outbox.queue(self.pushes, self.moment, &mut self.batch) {
             self.effects.push(Effect::Attempt(parcel));
         }
         // in the order of ids, so that the same turn always writes the same batch
@@ -736,7 +1155,7 @@ impl<'a> Work<'a> {
 }
 
 fn cutoff_of(parcel: &Parcel) -> Timestamp {
-    parcel.first_attempt_at.saturating_add(CUTOFF).unwrap_or(Timestamp::MAX)
+    parcel.first_attempt.wall.saturating_add(CUTOFF).unwrap_or(Timestamp::MAX)
 }
 
 fn first_word(reason: &str) -> &str {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::trigger::{Refusal, fold_entries, json_bytes};
-use super::{Taken, Turn, record_mut};
+use super::{Taken, Turn, is_over, record_mut};
 use crate::model::{
-    Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, LineUserId,
-    Link, MemberFile, Settled, Settlement, Standing, What, limits,
+    Attributes, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening,
+    LineUserId, Link, MemberFile, Settled, Settlement, Standing, What, limits,
 };
 
 /// A change of what is known of a member.
@@ -121,7 +121,7 @@ impl Turn<'_> {
         fold_entries(self.file);
         for theirs in &provisional.enrollments {
             let own = (self.file.enrollments.iter())
-                .position(|own| own.scenario == theirs.scenario && own.key == theirs.key && !own.left);
+                .position(|own| own.scenario == theirs.scenario && own.key == theirs.key && own.is_live());
             match own {
                 Some(own) => self.adopt_run(own, theirs),
                 None => self.file.enrollments.push(theirs.clone()),
@@ -134,30 +134,33 @@ impl Turn<'_> {
     /// Two runs through one scenario under one key become one: the older, with the steps done in either.
     fn adopt_run(&mut self, own: usize, theirs: &Enrollment) {
         let ours = self.file.enrollments[own].clone();
-        // a delivery that is out is the step being done: the run that has one goes on
+        // a delivery that is out is the step being done: the run that has one goes on, if it lives
         let keeps_theirs = match (theirs.now.is_waiting(), ours.now.is_waiting()) {
+            _ if !theirs.is_live() => false,
             (false, true) => true,
             (true, false) => false,
             _ => theirs.entered_at < ours.entered_at,
         };
         let (mut kept, other) = if keeps_theirs { (theirs.clone(), ours) } else { (ours, theirs.clone()) };
         for record in &other.steps {
-            if record.settled.is_none() {
-                continue;
-            }
-            match kept.steps.iter_mut().find(|own| own.step == record.step) {
-                Some(own) if own.settled.is_none() => own.settled = record.settled,
-                Some(_) => {}
-                None => kept.steps.push(record.clone()),
-            }
+            let Some(settled) = record.settled else { continue };
+            // what is unknown is settled under the run that it happened in
+            let how = match settled.how {
+                Settlement::Unknown => Settlement::Skipped,
+                how => how,
+            };
+            record_mut(&mut kept, &record.step).settled.get_or_insert(Settled { how, ..settled });
         }
         kept.reached_at = kept.reached_at.max(other.reached_at);
         if let Standing::InFlight(flight) = &other.now {
             // its delivery is out: the step is not sent again, whatever LINE answers
             let record = record_mut(&mut kept, &flight.step);
             let at = self.context.now;
-            record.settled.get_or_insert(Settled { at, how: Settlement::Unknown });
-            self.file.enrollments.push(Enrollment { left: true, ..other });
+            record.settled.get_or_insert(Settled { at, how: Settlement::Skipped });
+        }
+        let other = Enrollment { ended: other.ended.or(Some(Ended::Exited)), ..other };
+        if !is_over(&other) {
+            self.file.enrollments.push(other);
         }
         self.file.enrollments[own] = kept;
     }

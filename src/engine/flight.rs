@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::trigger::Refusal;
 use super::{Context, Turn, quiet_hours, suppression};
-use crate::model::{EnrollmentId, Flight, LineUserId, MemberFile, RetryKey, Settlement, Standing, What};
+use super::{record, record_mut};
+use crate::model::{
+    Delivery, DeliveryId, Ended, EnrollmentId, Flight, LineUserId, MemberFile, Settled, Settlement, Standing,
+    StepId, What,
+};
 
 /// What became of a delivery in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +21,22 @@ pub enum Fate {
     Rejected(Arc<str>),
     /// It was taken back before anything was sent, and is decided afresh.
     Withdrawn(Arc<str>),
+    /// As [`Fate::Withdrawn`], out of a multicast that LINE refused for somebody in it: from now on it goes
+    /// in a request of its own.
+    Parted(Arc<str>),
     /// It may or may not have been accepted, and that can no longer be found out.
     Unknown(Arc<str>),
+}
+
+/// What an operator says of a delivery whose fate is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It had been sent.
+    Accepted,
+    /// It had not been sent, and is not to be.
+    Dropped,
+    /// It had not been sent: send it now.
+    Resend,
 }
 
 /// What the next attempt for a delivery is to be.
@@ -49,7 +68,7 @@ pub enum Earlier {
 pub fn before_attempt(
     file: Option<&MemberFile>,
     enrollment: EnrollmentId,
-    retry_key: RetryKey,
+    delivery: DeliveryId,
     to: &LineUserId,
     earlier: Earlier,
     context: &Context<'_>,
@@ -57,7 +76,7 @@ pub fn before_attempt(
     let run = file.and_then(|file| file.enrollments.iter().find(|run| run.id == enrollment));
     let (Some(file), Some(run)) = (file, run) else { return Next::Settled };
     let Standing::InFlight(flight) = &run.now else { return Next::Settled };
-    if flight.retry_key != retry_key {
+    if flight.delivery != delivery {
         return Next::Settled;
     }
     let stop = |reason: &str| {
@@ -73,7 +92,7 @@ pub fn before_attempt(
         return stop(reason.word());
     }
     let Some(scenario) = context.scenarios.get(&run.scenario) else { return stop("removed") };
-    if run.left {
+    if run.ended == Some(Ended::Exited) {
         return stop("exited");
     }
     if run.anchor != flight.anchor {
@@ -101,20 +120,32 @@ pub fn before_attempt(
 
 impl Turn<'_> {
     /// Records what became of a delivery; one that was settled before changes nothing.
-    pub(super) fn settle(&mut self, enrollment: EnrollmentId, retry_key: RetryKey, fate: &Fate) {
+    pub(super) fn settle(&mut self, enrollment: EnrollmentId, delivery: DeliveryId, fate: &Fate) {
         let Some(index) = self.position(enrollment) else { return };
         let Standing::InFlight(flight) = &self.file.enrollments[index].now else { return };
-        if flight.retry_key != retry_key {
+        if flight.delivery != delivery {
             return;
         }
         let Flight { step, revision, due, .. } = flight.clone();
-        let (what, reason, settlement) = match fate {
-            Fate::Accepted => (What::Accepted, None, Some(Settlement::Accepted)),
-            Fate::Rejected(reason) => (What::Rejected, Some(reason), Some(Settlement::Rejected)),
-            Fate::Unknown(reason) => (What::Unknown, Some(reason), Some(Settlement::Unknown)),
-            Fate::Withdrawn(reason) => (What::Withdrawn, Some(reason), None),
+        let settlement = match fate {
+            Fate::Accepted => {
+                self.note_step(index, &step, What::Accepted, None, Some(due));
+                Some(Settlement::Accepted)
+            }
+            Fate::Rejected(reason) => {
+                self.note_step(index, &step, What::Rejected, Some(reason), Some(due));
+                Some(Settlement::Rejected)
+            }
+            Fate::Unknown(reason) => {
+                let delivery = Delivery { revision, ..self.delivery_of(index, &step) };
+                self.note_unknown(index, delivery, due, reason);
+                Some(Settlement::Unknown)
+            }
+            Fate::Withdrawn(reason) | Fate::Parted(reason) => {
+                self.note_step(index, &step, What::Withdrawn, Some(reason), Some(due));
+                None
+            }
         };
-        self.note_step(index, &step, what, reason.map(|r| &**r), Some(due));
         match settlement {
             // it was for the date before the anchor moved: the step is still open for the new one
             Some(_) if self.moved_since(index, &step, revision) => {
@@ -122,13 +153,64 @@ impl Turn<'_> {
             }
             Some(settlement) => self.settle_step(index, &step, settlement),
             None => {
-                self.next_generation(index, &step);
-                self.file.enrollments[index].now = Standing::Waiting { until: self.context.now };
+                let run = &mut self.file.enrollments[index];
+                let record = record_mut(run, &step);
+                record.generation += 1;
+                record.alone |= matches!(fate, Fate::Parted(_));
+                run.now = Standing::Waiting { until: self.context.now };
             }
         }
     }
 
-    fn moved_since(&self, index: usize, step: &crate::model::StepId, revision: u32) -> bool {
-        super::record(&self.file.enrollments[index], step).is_some_and(|r| r.revision > revision)
+    fn moved_since(&self, index: usize, step: &StepId, revision: u32) -> bool {
+        record(&self.file.enrollments[index], step).is_some_and(|r| r.revision > revision)
+    }
+
+    /// Settles a delivery whose fate was unknown, by an operator's word.
+    ///
+    /// # Errors
+    /// [`Refusal::NothingToResend`] where the run has exited, is gone, or has moved the step to another date.
+    pub(super) fn resolve(&mut self, delivery: &Delivery, resolution: Resolution) -> Result<(), Refusal> {
+        let found = self.position(delivery.enrollment).filter(|index| {
+            let record = record(&self.file.enrollments[*index], &delivery.step);
+            record.is_some_and(|record| {
+                record.settled.is_some_and(|settled| settled.how == Settlement::Unknown)
+                    && (record.revision, record.generation) == (delivery.revision, delivery.generation)
+            })
+        });
+        let Some(index) = found else {
+            return match resolution {
+                Resolution::Resend => Err(Refusal::NothingToResend),
+                // the run does not wait for it any more
+                Resolution::Accepted | Resolution::Dropped => Ok(()),
+            };
+        };
+        let now = self.context.now;
+        let ended = self.file.enrollments[index].ended;
+        let (what, how) = match resolution {
+            Resolution::Accepted => (What::Accepted, Settlement::Accepted),
+            Resolution::Dropped => (What::Expired, Settlement::Expired),
+            Resolution::Resend if ended == Some(Ended::Exited) => return Err(Refusal::NothingToResend),
+            Resolution::Resend => {
+                self.note_step(index, &delivery.step, What::Withdrawn, Some("resend"), None);
+                let run = &mut self.file.enrollments[index];
+                let record = record_mut(run, &delivery.step);
+                record.settled = None;
+                record.generation += 1;
+                record.resent_at = Some(now);
+                if let Standing::Waiting { until } = &mut run.now {
+                    *until = now;
+                }
+                return Ok(());
+            }
+        };
+        let reason = match resolution {
+            Resolution::Accepted => "settled",
+            _ => "dropped",
+        };
+        self.note_step(index, &delivery.step, what, Some(reason), None);
+        let run = &mut self.file.enrollments[index];
+        record_mut(run, &delivery.step).settled = Some(Settled { at: now, how });
+        Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub enum When {
 
 /// The open steps of every live run, in the order in which they will be reached.
 pub fn planned(file: &MemberFile, scenarios: &ScenarioSet) -> Vec<Planned> {
-    let live = file.enrollments.iter().filter(|run| !run.left);
+    let live = file.enrollments.iter().filter(|run| run.is_live());
     live.flat_map(|run| match scenarios.get(&run.scenario) {
         Some(scenario) => planned_of_run(scenario, run),
         None => Vec::new(),

@@ -40,9 +40,10 @@ impl Slot {
 /// Where `step` of an enrollment stands in time.
 pub fn slot(scenario: &Scenario, step: &Step, run: &Enrollment) -> Slot {
     let zone = &scenario.zone;
-    let moment = moment(&step.timing, run, zone);
+    let planned = moment(&step.timing, run, zone);
     let hours = step.hours.or(scenario.hours);
-    let before = (scenario.anchor.is_some() && moment < run.anchor).then_some(run.anchor);
+    let before = (scenario.anchor.is_some() && planned < run.anchor).then_some(run.anchor);
+    let moment = super::record(run, &step.id).and_then(|record| record.resent_at).unwrap_or(planned);
     let slot = Slot { look_at: moment, due: moment, hours, late: step.late, before };
     let Some(hours) = hours else { return slot };
     let opening = quiet_hours::after_quiet_hours(moment, hours, zone);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Taken, Turn, member_scope, record_mut, schedule, whole_ms};
+use super::{Taken, Turn, member_scope, schedule, whole_ms};
 use crate::model::{
     Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, MemberFile,
     ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
@@ -24,6 +24,8 @@ pub enum Refusal {
     AttributesTooLarge { size_bytes: usize },
     #[error("the member has {} runs that have not ended; no more can start", limits::LIVE_ENROLLMENTS)]
     TooManyEnrollments,
+    #[error("the run has ended or moved on; settle the delivery as `accepted` or `dropped`")]
+    NothingToResend,
     #[error("the member's file would be {size_bytes} bytes; at most {} fit", limits::MEMBER_FILE_BYTES)]
     MemberFileFull { size_bytes: usize },
 }
@@ -141,7 +143,7 @@ impl Turn<'_> {
     /// The live runs of a scenario that a rule of it means, for one event.
     fn matching(&self, scenario: &Scenario, rule: Rule, data: &Arc<Attributes>) -> Vec<usize> {
         let runs = self.file.enrollments.iter().enumerate();
-        runs.filter(|(_, run)| run.scenario == scenario.id && !run.left)
+        runs.filter(|(_, run)| run.scenario == scenario.id && run.is_live())
             .filter(|(_, run)| {
                 let names = self.names_of(run, data);
                 let holds = |condition| scenario.program.test(condition, &names).unwrap_or(false);
@@ -232,7 +234,7 @@ impl Turn<'_> {
                 continue;
             };
             match record.settled.map(|settled| settled.how) {
-                Some(Settlement::Late) => record.settled = None,
+                Some(Settlement::Late | Settlement::Expired) => record.settled = None,
                 Some(Settlement::Accepted) if resend => {
                     record.settled = None;
                     record.revision += 1;
@@ -303,7 +305,7 @@ impl Turn<'_> {
         let before = (self.file.entries.iter())
             .find(|entries| entries.scenario == scenario.id && entries.key == entries_key(key));
         let live = (self.file.enrollments.iter())
-            .any(|run| run.scenario == scenario.id && !run.left && run.key.as_deref() == key);
+            .any(|run| run.scenario == scenario.id && run.is_live() && run.key.as_deref() == key);
         match again {
             Again::Always => true,
             Again::Never => before.is_none(),
@@ -323,7 +325,7 @@ impl Turn<'_> {
         event: &Event,
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
-        if self.file.enrollments.iter().filter(|run| !run.left).count() >= limits::LIVE_ENROLLMENTS {
+        if self.file.enrollments.iter().filter(|run| run.is_live()).count() >= limits::LIVE_ENROLLMENTS {
             return Err(Refusal::TooManyEnrollments);
         }
         let size_bytes = self.size_at_the_end(scenario, data);
@@ -343,7 +345,7 @@ impl Turn<'_> {
             steps: Vec::new(),
             reached_at: event.at,
             now: Standing::Waiting { until: self.context.now },
-            left: false,
+            ended: None,
         });
         let index = self.file.enrollments.len() - 1;
         self.note(index, What::Enrolled, None, None);
@@ -449,11 +451,4 @@ pub(super) fn json_bytes(attributes: &Attributes) -> usize {
     let mut count = Count(0);
     serde_json::to_writer(&mut count, attributes).expect("a JSON object can always be written");
     count.0
-}
-
-impl Turn<'_> {
-    /// Opens a step again for a new attempt under a new identity.
-    pub(super) fn next_generation(&mut self, index: usize, step: &crate::model::StepId) {
-        record_mut(&mut self.file.enrollments[index], step).generation += 1;
-    }
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Api, Problem};
-use crate::dispatch::MAX_OUTBOX;
+use crate::dispatch::{Hold, MAX_OUTBOX};
 
 /// The turn loop beats twice a second; ten seconds without one is no coincidence.
 pub const MAX_BEAT_AGE: Duration = Duration::from_secs(10);
@@ -80,12 +80,15 @@ fn components(api: &Api) -> Vec<(&'static str, bool, Value)> {
     let failure = status.failure();
     let lag = status.due_lag();
     let outbox = status.outbox();
-    let hold = status.hold();
+    let holds: Vec<&str> = status.holds().into_iter().map(Hold::word).collect();
+    let sends = if holds.is_empty() { "open".to_owned() } else { holds.join(", ") };
     let mut components = vec![
         ("store", failure.is_none(), json!(failure.unwrap_or_else(|| "writable".into()))),
         ("due_lag", lag < MAX_DUE_LAG, json!({ "ms": lag.as_millis() as u64 })),
         ("outbox", outbox < MAX_OUTBOX, json!({ "parcels": outbox, "bound": MAX_OUTBOX })),
-        ("sends", hold.is_none(), json!(hold.map_or("open", |hold| hold.word()))),
+        ("sends", holds.is_empty(), json!(sends)),
+        // nothing that a load balancer should act on, but what an operator should see
+        ("deliveries", true, json!({ "unknown": status.unknown() })),
     ];
     for component in [Component::Scenarios, Component::LineToken, Component::Quota] {
         let (ok, detail) = api.readiness.get(component).unwrap_or((true, json!("not looked at yet")));

@@ -134,7 +134,7 @@ fn member_id(text: &str) -> Result<MemberId, Problem> {
 
 /// A member as the API shows it.
 pub fn view(file: &MemberFile) -> Value {
-    let enrollments = file.enrollments.iter().filter(|run| !run.left).map(|run| {
+    let enrollments = file.enrollments.iter().filter(|run| run.is_live()).map(|run| {
         let (state, until) = match &run.now {
             Standing::Waiting { until } => ("waiting", Some(until.to_string())),
             Standing::InFlight(_) => ("in_flight", None),

@@ -33,6 +33,7 @@ pub struct Metrics {
     queue: Gauge,
     due_lag_seconds: Gauge<f64, AtomicU64>,
     on_hold: Gauge,
+    unknown: Gauge,
     store_bytes: Gauge,
     store_ops: Counter,
     store_written_bytes: Counter,
@@ -74,6 +75,7 @@ impl Metrics {
             queue: Gauge::default(),
             due_lag_seconds: Gauge::default(),
             on_hold: Gauge::default(),
+            unknown: Gauge::default(),
             store_bytes: Gauge::default(),
             store_ops: Counter::default(),
             store_written_bytes: Counter::default(),
@@ -102,6 +104,11 @@ impl Metrics {
             self.due_lag_seconds.clone(),
         );
         registry.register("sends_on_hold", "1 while no push may leave", self.on_hold.clone());
+        registry.register(
+            "deliveries_unknown",
+            "Deliveries that may or may not have been accepted, and that nobody has settled",
+            self.unknown.clone(),
+        );
         registry.register("store_disk_bytes", "What the store takes on disk", self.store_bytes.clone());
         registry.register("store_operations", "Key operations committed", self.store_ops.clone());
         registry.register(
@@ -143,7 +150,7 @@ impl Observe for Metrics {
     fn attempted(&self, attempted: &Attempted, took: Duration) {
         let outcome = match attempted {
             Attempted::Accepted => "accepted",
-            Attempted::Refused(_) => "refused",
+            Attempted::Refused { .. } => "refused",
             Attempted::Throttled => "throttled",
             Attempted::OverQuota => "over_quota",
             Attempted::Unauthorized => "unauthorized",
@@ -168,7 +175,8 @@ pub(super) async fn show(State(api): State<Api>) -> Result<Response, Problem> {
     metrics.outbox.set(gauge(status.outbox()));
     metrics.queue.set(gauge(api.desk.queue_len()));
     metrics.due_lag_seconds.set(status.due_lag().as_secs_f64());
-    metrics.on_hold.set(i64::from(status.hold().is_some()));
+    metrics.on_hold.set(i64::from(!status.holds().is_empty()));
+    metrics.unknown.set(i64::try_from(status.unknown()).unwrap_or(i64::MAX));
     let store = api.store.stats();
     metrics.store_bytes.set(i64::try_from(store.disk_bytes).unwrap_or(i64::MAX));
     // set, not added to: two scrapes at once must not count the same twice

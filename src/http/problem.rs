@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::dispatch::Refused;
 use crate::dispatch::daemon::Unanswered;
+use crate::engine::Refusal;
 
 /// An error as its caller sees it: a status and one sentence that says what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +52,9 @@ impl From<Unanswered> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         let status = match refused {
+            Refused::LinkTaken | Refused::Bound(Refusal::NothingToResend) => 409,
             Refused::Bound(_) | Refused::Provisional => 422,
-            Refused::LinkTaken => 409,
-            Refused::NoSuchMember => 404,
+            Refused::NoSuchMember | Refused::NoSuchDelivery => 404,
         };
         Problem::new(status, refused.to_string())
     }

@@ -1,10 +1,11 @@
 //! One HTTP call at a time to the Messaging API, over connections that are kept.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use super::endpoint::Endpoint;
 use super::outcome::{self, Answer, Detail, Error, Outcome, Refusal};
+use crate::clock::Monotonic;
 
 /// Most of an answer's body that is read. LINE's are under 2 KB, an error with many details included.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -47,6 +49,8 @@ struct Inner {
     endpoint: Endpoint,
     /// `Bearer …`, read by every attempt, so a reload reaches those already queued.
     authorization: RwLock<Option<HeaderValue>>,
+    /// LINE's clock, as last heard.
+    date: Mutex<Option<(Timestamp, Monotonic)>>,
     push: Url,
     multicast: Url,
     validate_push: Url,
@@ -209,6 +213,7 @@ impl Client {
         Ok(Client(Arc::new(Inner {
             http,
             authorization: RwLock::new(None),
+            date: Mutex::new(None),
             push: endpoint.at("/v2/bot/message/push"),
             multicast: endpoint.at("/v2/bot/message/multicast"),
             validate_push: endpoint.at("/v2/bot/message/validate/push"),
@@ -222,6 +227,13 @@ impl Client {
     /// Where the calls go.
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
+    }
+
+    /// LINE's clock as its newest answer told it, and when that came.
+    ///
+    /// In whole seconds. Only answers with LINE's mark count: a proxy's clock is nobody's business.
+    pub fn date(&self) -> Option<(Timestamp, Monotonic)> {
+        *self.0.date.lock().expect("no holder of this lock panics")
     }
 
     /// Replaces the channel access token for every attempt from now on, those of clones included.
@@ -381,6 +393,11 @@ impl Client {
         let status = response.status().as_u16();
         let request_id = id_in(response.headers(), &REQUEST_ID);
         let accepted_request_id = id_in(response.headers(), &ACCEPTED_REQUEST_ID);
+        if request_id.is_some()
+            && let Some(date) = date_in(response.headers())
+        {
+            *self.0.date.lock().expect("no holder of this lock panics") = Some((date, Monotonic::now()));
+        }
         let body = read_body(&mut response).await;
         Ok(Answer { status, request_id, accepted_request_id, body })
     }
@@ -425,6 +442,12 @@ fn key_value(retry_key: Uuid) -> HeaderValue {
 fn id_in(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let id = headers.get(name)?.to_str().ok()?;
     (!id.is_empty()).then(|| id.chars().take(REQUEST_ID_BYTES_MAX).collect())
+}
+
+/// The `Date` of an answer. Source: RFC 9110, section 6.6.1.
+fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// The whole body, or `None` if it is too long, breaks off or takes too long.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::record::{self, Counted, Counters, OutboxRow};
+use super::record::{self, Counted, Counters, OutboxRow, UnknownRow};
 use super::{DueKey, Key, keys};
-use crate::model::{Entries, Happening, MemberId};
+use crate::model::{DeliveryId, Entries, Happening, MemberId};
 
 /// Longer bodies are stored in pieces of this size.
 const BODY_CHUNK_BYTES: usize = 12 * 1024;
@@ -34,6 +34,12 @@ pub enum Meta {
     ScenarioFiles,
     /// A piece of their contents.
     ScenarioFile(u32),
+    /// Why nothing may be sent, as far as a restart must not forget it.
+    Holds,
+    /// The newest reading of the clocks that is known to be right.
+    Clock,
+    /// That the store was restored from a backup.
+    Restored,
 }
 
 /// Puts and deletions that become visible together. The last one of a key counts.
@@ -123,6 +129,14 @@ impl Batch {
 
     pub fn put_tombstone(&mut self, salt: &[u8], member: &MemberId, entries: &[Entries]) {
         self.put(keys::tombstone(salt, member), record::encode_tombstone(entries));
+    }
+
+    pub fn put_unknown(&mut self, id: DeliveryId, row: &UnknownRow) {
+        self.put(keys::unknown(id), record::encode_unknown(row));
+    }
+
+    pub fn delete_unknown(&mut self, id: DeliveryId) {
+        self.delete(keys::unknown(id));
     }
 
     pub fn put_meta(&mut self, meta: Meta, value: Vec<u8>) {

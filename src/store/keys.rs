@@ -6,10 +6,11 @@
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::record::Counted;
 use super::{Meta, StoreError};
-use crate::model::{MemberId, ScenarioId, StepId};
+use crate::model::{DeliveryId, MemberId, ScenarioId, StepId};
 
 /// A key of the store, table included.
 pub type Key = Vec<u8>;
@@ -24,6 +25,7 @@ const BODY: u8 = b'b';
 const HISTORY: u8 = b'h';
 const COUNTERS: u8 = b'c';
 const TOMBSTONE: u8 = b't';
+const UNKNOWN: u8 = b'u';
 const META: u8 = b'x';
 
 /// A member's place in the due index.
@@ -158,6 +160,23 @@ pub(super) fn parse_counters(key: &Key) -> Result<Counted, StoreError> {
     Ok(Counted { scenario, step })
 }
 
+pub(super) fn unknown(id: DeliveryId) -> Key {
+    joined(&[&[UNKNOWN], id.0.as_bytes()])
+}
+
+pub(super) fn all_unknown() -> Key {
+    vec![UNKNOWN]
+}
+
+pub(super) fn end_of_unknown() -> Key {
+    vec![UNKNOWN + 1]
+}
+
+pub(super) fn parse_unknown(key: &Key) -> Result<DeliveryId, StoreError> {
+    let id = key.get(1..).and_then(|bytes| Uuid::from_slice(bytes).ok());
+    id.map(DeliveryId).ok_or_else(|| malformed(key))
+}
+
 /// From the salted hash nobody can tell whose tombstone it is, unless they know the id.
 pub(super) fn tombstone(salt: &[u8], member: &MemberId) -> Key {
     let hash = Sha256::new().chain_update(salt).chain_update(member.as_str()).finalize();
@@ -176,6 +195,9 @@ pub(super) fn meta(meta: Meta) -> Key {
         Meta::ScenarioFile(number) => joined(&[&[META, 7], &number.to_be_bytes()]),
         Meta::ScenarioFiles => vec![META, 8],
         Meta::Bot => vec![META, 9],
+        Meta::Holds => vec![META, 10],
+        Meta::Clock => vec![META, 11],
+        Meta::Restored => vec![META, 20],
     }
 }
 

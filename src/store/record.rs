@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::model::{
-    Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship, Happening, LineUserId, Link,
-    MemberFile, MemberId, RetryKey, ScenarioId, SeenEvent, Settled, Settlement, Standing, StepId, StepRecord,
-    What,
+    Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship,
+    Happening, LineUserId, Link, MemberFile, MemberId, ScenarioId, SeenEvent, Settled, Settlement, Standing,
+    StepId, StepRecord, What,
 };
 
 #[derive(Encode, Decode, CborLen)]
@@ -92,8 +92,11 @@ struct EnrollmentRow {
     until: Option<i64>,
     #[n(9)]
     flight: Option<FlightRow>,
+    /// True where it exited.
     #[n(10)]
-    left: Option<bool>,
+    exited: Option<bool>,
+    #[n(11)]
+    completed: Option<bool>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -108,6 +111,10 @@ struct StepRow {
     revision: Option<u32>,
     #[n(4)]
     generation: Option<u32>,
+    #[n(5)]
+    alone: Option<bool>,
+    #[n(6)]
+    resent_at: Option<i64>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -115,7 +122,7 @@ struct FlightRow {
     #[n(0)]
     step: String,
     #[n(1)]
-    retry_key: ByteArray<16>,
+    delivery: ByteArray<16>,
     #[n(2)]
     revision: Option<u32>,
     #[n(3)]
@@ -182,11 +189,162 @@ pub struct Counted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(pub BTreeMap<(What, Option<Arc<str>>), u64>);
 
-/// Parcels that were queued in one turn.
-#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+/// What is queued and not settled: some pushes of one turn, or a multicast, or a part of its deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, CborLen)]
 pub struct OutboxRow {
     #[n(0)]
     pub parcels: Vec<StoredParcel>,
+    #[n(1)]
+    pub multicast: Option<StoredMulticast>,
+    /// Deliveries of the multicast whose row stands before this one and its other parts.
+    #[n(2)]
+    pub part: Option<Vec<StoredDelivery>>,
+    /// The start of the machine, and its uptime, when the row was queued.
+    #[n(3)]
+    pub boot: Option<u64>,
+    #[n(4)]
+    pub uptime_ms: Option<u64>,
+}
+
+/// A request to LINE for many, as it is stored before its first byte leaves. Its deliveries follow in as
+/// many rows as `parts` says.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub struct StoredMulticast {
+    #[n(0)]
+    pub retry_key: ByteArray<16>,
+    #[n(1)]
+    pub first_attempt_ms: i64,
+    #[n(2)]
+    pub scenario: String,
+    #[n(3)]
+    pub step: String,
+    #[n(4)]
+    pub silent: bool,
+    #[n(5)]
+    pub body: StoredBody,
+    /// The first sixteen bytes of the SHA-256 of the whole request, as it is put together from the parts.
+    #[n(6)]
+    pub whole: ByteArray<16>,
+    #[n(7)]
+    pub parts: u16,
+    /// When first somebody in it should not get it any more.
+    #[n(8)]
+    pub fell_ms: Option<i64>,
+}
+
+/// One delivery of a multicast and whom it goes to.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub struct StoredDelivery {
+    #[n(0)]
+    pub id: ByteArray<16>,
+    #[n(1)]
+    pub member: String,
+    #[n(2)]
+    pub enrollment: ByteArray<16>,
+    /// The sixteen bytes of the LINE user id.
+    #[n(3)]
+    pub to: ByteArray<16>,
+    #[n(4)]
+    pub due_ms: i64,
+}
+
+/// A delivery whose fate is unknown and that nobody has settled.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
+pub struct UnknownRow {
+    /// None once the member has been erased.
+    #[n(0)]
+    pub member: Option<String>,
+    #[n(1)]
+    pub enrollment: ByteArray<16>,
+    #[n(2)]
+    pub scenario: String,
+    #[n(3)]
+    pub step: String,
+    #[n(4)]
+    pub revision: u32,
+    #[n(5)]
+    pub generation: u32,
+    #[n(6)]
+    pub due_ms: i64,
+    /// When it became unknown.
+    #[n(7)]
+    pub at_ms: i64,
+    #[n(8)]
+    pub reason: String,
+}
+
+/// That this store was restored from a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
+pub struct RestoredRow {
+    /// What tells this copy from every other.
+    #[n(0)]
+    pub incarnation: ByteArray<16>,
+    /// The instant that the backup shows.
+    #[n(1)]
+    pub backup_ms: i64,
+    /// When it was restored.
+    #[n(2)]
+    pub restored_ms: i64,
+    /// True once an operator has let it send.
+    #[n(3)]
+    pub released: Option<bool>,
+}
+
+pub fn encode_restored(row: &RestoredRow) -> Vec<u8> {
+    encode(row)
+}
+
+/// # Errors
+/// The bytes are not that record.
+pub fn decode_restored(bytes: &[u8]) -> Result<RestoredRow, StoreError> {
+    decode("the record of the restore", bytes)
+}
+
+/// The newest reading of the clocks that is known to be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
+pub struct ClockRow {
+    #[n(0)]
+    pub wall_ms: i64,
+    #[n(1)]
+    pub boot: u64,
+    #[n(2)]
+    pub uptime_ms: u64,
+}
+
+pub fn encode_clock(row: &ClockRow) -> Vec<u8> {
+    encode(row)
+}
+
+/// # Errors
+/// The bytes are not a stored reading.
+pub fn decode_clock(bytes: &[u8]) -> Result<ClockRow, StoreError> {
+    decode("the clock", bytes)
+}
+
+impl UnknownRow {
+    /// # Errors
+    /// The first field that cannot be.
+    pub fn delivery(&self) -> Result<Delivery, StoreError> {
+        Ok(Delivery {
+            enrollment: EnrollmentId(Uuid::from_bytes(*self.enrollment)),
+            step: StepId::new(&self.step).map_err(|error| unreadable("an unknown delivery", error))?,
+            revision: self.revision,
+            generation: self.generation,
+        })
+    }
+}
+
+pub(super) fn encode_unknown(row: &UnknownRow) -> Vec<u8> {
+    encode(row)
+}
+
+pub(super) fn decode_unknown(bytes: &[u8]) -> Result<UnknownRow, StoreError> {
+    decode("an unknown delivery", bytes)
+}
+
+/// The size of a delivery in a part of a multicast, in bytes.
+pub fn delivery_bytes(delivery: &StoredDelivery) -> usize {
+    minicbor::len(delivery)
 }
 
 /// One request to LINE as it is stored before its first byte leaves.
@@ -453,13 +611,14 @@ fn enrollment_row(run: &Enrollment) -> EnrollmentRow {
         until,
         flight: flight.map(|flight| FlightRow {
             step: flight.step.to_string(),
-            retry_key: flight.retry_key.0.into_bytes().into(),
+            delivery: flight.delivery.0.into_bytes().into(),
             revision: (flight.revision > 0).then_some(flight.revision),
             since: flight.since.as_millisecond(),
             due: flight.due.as_millisecond(),
             anchor: (flight.anchor != run.anchor).then(|| flight.anchor.as_millisecond()),
         }),
-        left: run.left.then_some(true),
+        exited: (run.ended == Some(Ended::Exited)).then_some(true),
+        completed: (run.ended == Some(Ended::Completed)).then_some(true),
     }
 }
 
@@ -470,7 +629,7 @@ fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
     let now = match (row.until, row.flight) {
         (_, Some(flight)) => Standing::InFlight(Flight {
             step: StepId::new(&flight.step).map_err(text)?,
-            retry_key: RetryKey(Uuid::from_bytes(*flight.retry_key)),
+            delivery: DeliveryId(Uuid::from_bytes(*flight.delivery)),
             revision: flight.revision.unwrap_or(0),
             since: instant(flight.since)?,
             due: instant(flight.due)?,
@@ -489,7 +648,11 @@ fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
         steps: all(row.steps, step_of)?,
         reached_at: or_entry(row.reached_at)?,
         now,
-        left: row.left.unwrap_or(false),
+        ended: match (row.exited, row.completed) {
+            (Some(true), _) => Some(Ended::Exited),
+            (_, Some(true)) => Some(Ended::Completed),
+            _ => None,
+        },
     })
 }
 
@@ -507,6 +670,8 @@ fn step_row(record: &StepRecord) -> StepRow {
         }),
         revision: (record.revision > 0).then_some(record.revision),
         generation: (record.generation > 0).then_some(record.generation),
+        alone: record.alone.then_some(true),
+        resent_at: record.resent_at.map(Timestamp::as_millisecond),
     }
 }
 
@@ -531,6 +696,8 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
         revision: row.revision.unwrap_or(0),
         generation: row.generation.unwrap_or(0),
         settled,
+        alone: row.alone.unwrap_or(false),
+        resent_at: row.resent_at.map(instant).transpose()?,
     })
 }
 

@@ -18,7 +18,7 @@ fn run(anchor: &str, reached_at: &str) -> Enrollment {
         steps: Vec::new(),
         reached_at: at(reached_at),
         now: Standing::Waiting { until: at(anchor) },
-        left: false,
+        ended: None,
     }
 }
 

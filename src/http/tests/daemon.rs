@@ -1,5 +1,6 @@
 //! A daemon without its command line: turns, API and a LINE that accepts whatever it gets.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -17,10 +18,10 @@ use tokio::sync::{mpsc, watch};
 use super::openapi;
 use crate::clock::Clock;
 use crate::config::ApiKey;
-use crate::dispatch::courier::{Errand, Gate};
+use crate::dispatch::courier::{self, Errand, Errands, Gate};
 use crate::dispatch::daemon::{Desk, Observe, Outlets, Running};
 use crate::dispatch::turns::Opening;
-use crate::dispatch::{Action, Attempted, Happened, Parcel, Turns, daemon};
+use crate::dispatch::{Action, Attempted, Happened, Hold, Parcel, Turns, daemon};
 use crate::http::{Api, ApiKeys, Inner, Metrics, Readiness, router, serve};
 use crate::line::webhook::sign;
 use crate::model::What;
@@ -124,16 +125,16 @@ impl Daemon {
             scenarios: Arc::clone(&scenarios),
             channel: "channel".into(),
             salt: b"salt of a test".to_vec(),
-            hold: None,
+            holds: BTreeSet::new(),
         };
         let turns = Turns::open(Arc::clone(&store), opening, clock.now()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let (happenings, happened) = watch::channel(Vec::new());
         let observe = Arc::new(Watching { metrics: Arc::clone(&metrics), happenings });
-        let (parcels, to_send) = mpsc::unbounded_channel();
+        let (errands, to_send) = courier::errands();
         let (confirm_quota, _) = mpsc::unbounded_channel();
         let running = daemon::start(turns, Arc::clone(&store), clock.clone(), |_| Outlets {
-            errands: parcels,
+            errands,
             confirm_quota,
             gate: Gate::default(),
             observe,
@@ -168,7 +169,7 @@ impl Daemon {
     /// Moves the time and wakes the turns.
     pub(super) fn advance_to(&self, now: &str) {
         self.clock.set(now.parse().unwrap());
-        self.api.desk.tell(Action::Hold(None));
+        self.api.desk.tell(Action::Lift(Hold::Clock));
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -230,7 +231,10 @@ impl Daemon {
         let texts = self.pushed.borrow();
         let text = |parcel: &Arc<Parcel>| {
             let body: Value = serde_json::from_slice(&parcel.bytes).unwrap();
-            (parcel.to.to_string(), body["messages"][0]["text"].as_str().unwrap_or_default().to_owned())
+            (
+                parcel.deliveries[0].to.to_string(),
+                body["messages"][0]["text"].as_str().unwrap_or_default().to_owned(),
+            )
         };
         texts.iter().map(text).collect()
     }
@@ -263,12 +267,8 @@ pub(super) fn scenarios() -> Arc<ScenarioSet> {
     Arc::new(loaded.set.expect("the scenarios of the tests are well-formed"))
 }
 
-async fn accept_all(
-    mut parcels: mpsc::UnboundedReceiver<Errand>,
-    desk: Desk,
-    sent: watch::Sender<Vec<Arc<Parcel>>>,
-) {
-    while let Some(Errand { parcel, .. }) = parcels.recv().await {
+async fn accept_all(mut to_send: Errands, desk: Desk, sent: watch::Sender<Vec<Arc<Parcel>>>) {
+    while let Some(Errand { parcel, .. }) = to_send.next().await {
         let retry_key = parcel.retry_key;
         sent.send_modify(|all| all.push(parcel));
         desk.tell(Action::Attempted { retry_key, attempted: Attempted::Accepted });

@@ -23,14 +23,17 @@ async fn readiness_names_each_component_and_those_that_fail() {
     assert_eq!((&ready["ready"], &ready["failing"]), (&json!(true), &json!([])));
     let components = ready["components"].as_object().unwrap();
     let names: Vec<&str> = components.keys().map(String::as_str).collect();
-    assert_eq!(names, ["store", "due_lag", "outbox", "sends", "scenarios", "line_token", "quota"]);
+    assert_eq!(
+        names,
+        ["store", "due_lag", "outbox", "sends", "deliveries", "scenarios", "line_token", "quota"]
+    );
     for (name, component) in components {
         assert_eq!(component["ok"], true, "{name}");
         assert!(!component["detail"].is_null(), "{name}");
     }
 
     daemon.api.readiness.set(Component::Scenarios, false, json!("welcome.yaml:3: unknown key"));
-    daemon.api.desk.ask(Action::Hold(Some(Hold::Token))).await.unwrap();
+    daemon.api.desk.ask(Action::Hold(Hold::Token)).await.unwrap();
     let unready = daemon.get("/readyz").await;
     assert_eq!(unready.status, 503);
     assert_eq!(unready.header("content-type"), "application/json");
@@ -42,7 +45,7 @@ async fn readiness_names_each_component_and_those_that_fail() {
     daemon.get("/healthz").await.ok();
 
     daemon.api.readiness.set(Component::Scenarios, true, json!({ "count": 6 }));
-    daemon.api.desk.ask(Action::Hold(None)).await.unwrap();
+    daemon.api.desk.ask(Action::Lift(Hold::Token)).await.unwrap();
     daemon.get("/readyz").await.ok();
 }
 
@@ -88,6 +91,7 @@ fn expected_lines(daemon: &Daemon) -> Vec<String> {
         "amadare_lateness_seconds_count 1",
         "amadare_outbox_parcels 0",
         "amadare_sends_on_hold 0",
+        "amadare_deliveries_unknown 0",
         "amadare_queue_commands 0",
         // the store's own figures, however often they were read
         &format!("amadare_store_operations_total {}", store.ops),

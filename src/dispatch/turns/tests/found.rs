@@ -16,7 +16,7 @@ impl Rig {
         let (reply, mut rx) = Reply::one();
         self.queue.push_back(Command { what, reply: Some(reply) });
         for _ in 0..200 {
-            let e = self.turns.take(&mut self.queue, self.now).unwrap();
+            let e = self.turns.take(&mut self.queue, Moment::by_hand(self.now)).unwrap();
             self.store.flush().unwrap();
             self.release(e, &|_| None);
             if let Ok(a) = rx.try_recv() {
@@ -66,7 +66,7 @@ fn an_anchor_finer_than_a_millisecond_is_not_lost_in_a_crash() {
     r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00.000500Z"}));
     r.pass(SignedDuration::from_secs(3601));
     // one turn, then the process dies
-    drop(r.turns.take(&mut r.queue, r.now).unwrap());
+    drop(r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap());
     r.store.flush().unwrap();
     r.crash(0);
     r.settle_down(accept);
@@ -177,7 +177,7 @@ fn no_members_value_gets_into_a_reason_or_makes_a_row_too_large() {
         r.ev(m("m"), "go", &i.to_string(), json!({}));
     }
     r.pass(SignedDuration::from_secs(3601));
-    let e = r.turns.take(&mut r.queue, r.now);
+    let e = r.turns.take(&mut r.queue, Moment::by_hand(r.now));
     assert!(e.is_ok());
 }
 
@@ -234,7 +234,7 @@ fn a_merge_does_not_send_a_step_that_is_out_already() {
         r.pass(SignedDuration::from_secs(60));
     }
     r.now = at("2026-03-03T06:00:00Z");
-    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    let e = r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap();
     r.store.flush().unwrap();
     r.release(e, &|_| Some(Attempted::Accepted));
     let out: Vec<_> = r.queue.drain(..).collect();
@@ -256,7 +256,7 @@ fn what_was_not_sent_before_its_date_moved_waits_for_the_new_date() {
     r.pass(SignedDuration::from_hours(1));
     r.settle_down(accept);
     r.pass(SignedDuration::from_hours(25));
-    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    let e = r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap();
     r.store.flush().unwrap();
     r.release(e, &|_| Some(Attempted::NotSent));
     r.settle_down(|_| None);
@@ -273,7 +273,7 @@ fn a_reminder_for_the_new_date_goes_out_whatever_became_of_the_old_one() {
     r.member("m");
     r.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00Z"}));
     r.pass(SignedDuration::from_hours(1));
-    let e = r.turns.take(&mut r.queue, r.now).unwrap();
+    let e = r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap();
     r.store.flush().unwrap();
     r.release(e, &|_| Some(Attempted::Ambiguous));
     r.settle_down(|_| None);
@@ -386,7 +386,7 @@ fn a_parcel_that_was_not_tried_goes_on_soon_and_as_if_nothing_had_been() {
 /// Commands that are taken in one turn, and what is attempted after it.
 fn in_one_turn(rig: &mut Rig, actions: Vec<Action>) {
     rig.queue.extend(actions.into_iter().map(command));
-    let effects = rig.turns.take(&mut rig.queue, rig.now).unwrap();
+    let effects = rig.turns.take(&mut rig.queue, Moment::by_hand(rig.now)).unwrap();
     assert!(rig.queue.is_empty(), "all in one turn");
     rig.store.flush().unwrap();
     rig.release(effects, &|_| None);
