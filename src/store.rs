@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::model::{DeliveryId, Happening, MemberFile, MemberId};
 
+mod backup;
 mod batch;
 mod folder;
 mod guard;
@@ -20,6 +21,7 @@ mod sled;
 #[cfg(test)]
 mod conformance;
 
+pub use backup::{BackupSummary, RestoreSummary, Tee, backup, restore, verify_backup};
 pub use batch::{Batch, Meta};
 pub use folder::Folder;
 pub use keys::{DueKey, Key};
@@ -63,6 +65,39 @@ pub enum StoreError {
     Fenced,
     #[error("a value of {size_bytes} bytes is over the store's bound of {max_bytes}")]
     ValueTooLarge { size_bytes: usize, max_bytes: usize },
+    #[error("there is a file {file} already, and no backup overwrites one: give another name")]
+    BackupExists { file: PathBuf },
+    #[error(
+        "there is a file {file}: a backup to that name is running, or one was cut short; \
+         if none is running, remove it"
+    )]
+    BackupLeftover { file: PathBuf },
+    #[error("the backup to {file} is still running: start another when it has ended")]
+    BackupRunning { file: PathBuf },
+    #[error("the backup to {file} was given up: {why}. Nothing is left of it: start it again")]
+    BackupGivenUp { file: PathBuf, why: String },
+    #[error("the backup {file} is damaged: {what}. Do not restore it: use another one")]
+    BackupDamaged { file: PathBuf, what: String },
+    #[error(
+        "the backup {file} was written by a newer amadare, {written_by}, in a format that this one \
+         does not read: restore it with that version"
+    )]
+    BackupNewer { file: PathBuf, written_by: String },
+    #[error(
+        "the data folder {folder} already holds a store: move its `sled` and `sequence` away first, \
+         then restore {backup} again"
+    )]
+    RestoreOver { folder: PathBuf, backup: PathBuf },
+    #[error(
+        "a restore into the data folder {folder} was cut short: restore again; \
+         to start without what the backup holds, remove {leftover}"
+    )]
+    RestoreUnfinished { folder: PathBuf, leftover: PathBuf },
+    #[error(
+        "what was written into {folder} reads differently from the backup {backup}. \
+         Check the disk and restore again"
+    )]
+    RestoreDiffers { backup: PathBuf, folder: PathBuf },
     #[error("{doing}: {cause}")]
     Io { doing: String, cause: std::io::Error },
     #[error("the store failed: {0}")]
@@ -129,6 +164,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Any means that what was committed may be lost and that the store must not be used any more.
     fn flush(&self) -> Result<(), StoreError>;
 
+    /// Gives `to` each batch that is committed from now on, in the order in which they become visible,
+    /// until this is called with none. A batch whose commit is under way falls wholly on one side.
+    ///
+    /// # Errors
+    /// [`StoreError::BackupRunning`] if there is a tee.
+    fn tee(&self, to: Option<Tee>) -> Result<(), StoreError>;
+
     fn bounds(&self) -> Bounds;
 
     fn stats(&self) -> Stats;
@@ -139,7 +181,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 /// # Errors
 /// See [`StoreError`]; each message says what to do.
 pub fn open(folder: &Path, cache_bytes: u64) -> Result<Arc<dyn Store>, StoreError> {
-    let store = sled::SledStore::open(Folder::lock(folder)?, cache_bytes)?;
+    let held = Folder::lock(folder)?;
+    backup::check_finished(folder)?;
+    let store = sled::SledStore::open(held, cache_bytes)?;
     check_format(&store, folder)?;
     Ok(Arc::new(store))
 }

@@ -38,7 +38,7 @@ pub enum Meta {
     Holds,
     /// The newest reading of the clocks that is known to be right.
     Clock,
-    /// That the store was restored from a backup.
+    /// When and from what this store was restored, if it was; see [`super::RestoredRow`].
     Restored,
 }
 
@@ -61,6 +61,11 @@ impl Batch {
     /// The keys and their new values, none for a deletion.
     pub fn ops(&self) -> impl Iterator<Item = (&Key, Option<&Vec<u8>>)> {
         self.ops.iter().map(|(key, value)| (key, value.as_ref()))
+    }
+
+    /// Puts a row as it was read from a store, or deletes it.
+    pub(super) fn set(&mut self, key: Key, value: Option<Vec<u8>>) {
+        self.ops.insert(key, value);
     }
 
     fn put(&mut self, key: Key, value: Vec<u8>) {

@@ -252,3 +252,35 @@ fn damaged_files_are_an_error_and_not_a_panic() {
     );
     assert!(expected, "{refused}");
 }
+
+#[test]
+fn a_tee_gets_what_is_committed_while_it_is_set_in_order_and_nothing_else() {
+    for rig in rigs() {
+        let store = rig.store();
+        let place = tempfile::tempdir().unwrap();
+        let tee = Tee::create(&place.path().join("first")).unwrap();
+        store.commit(&batch(&[("k", Some("before"))]), Epoch(5)).unwrap();
+        store.tee(Some(tee.clone())).unwrap();
+        store.commit(&batch(&[("k", Some("1")), ("l", Some(""))]), Epoch(5)).unwrap();
+        store.commit(&batch(&[("k", None)]), Epoch(5)).unwrap();
+        store.commit(&batch(&[("k", Some("stale"))]), Epoch(4)).unwrap_err();
+        let huge = "x".repeat(store.bounds().value_bytes + 1);
+        store.commit(&batch(&[("k", Some(&huge))]), Epoch(5)).unwrap_err();
+        let second = Tee::create(&place.path().join("second")).unwrap();
+        let refused = store.tee(Some(second)).unwrap_err();
+        assert!(matches!(refused, StoreError::BackupRunning { .. }), "{refused}");
+        store.commit(&batch(&[("k", Some("2"))]), Epoch(5)).unwrap();
+        store.tee(None).unwrap();
+        store.tee(None).unwrap();
+        store.commit(&batch(&[("k", Some("after"))]), Epoch(5)).unwrap();
+        let mut changes = tee.end().unwrap();
+        let mut kept = Vec::new();
+        while let Some(change) = changes.next().unwrap() {
+            kept.push(change);
+        }
+        let expected = [("k", Some("1")), ("l", Some("")), ("k", None), ("k", Some("2"))];
+        let expected = expected.map(|(name, value)| (key(name), value.map(|text| text.as_bytes().to_vec())));
+        assert_eq!(kept, expected);
+        assert_eq!(changes.count(), 4);
+    }
+}

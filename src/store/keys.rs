@@ -35,6 +35,16 @@ pub struct DueKey {
     pub member: MemberId,
 }
 
+/// Not above any key.
+pub(super) fn first() -> Key {
+    Vec::new()
+}
+
+/// Above every key: no table has this number.
+pub(super) fn end() -> Key {
+    vec![0xff]
+}
+
 /// The smallest key after `key`.
 pub(super) fn after(key: &Key) -> Key {
     let mut next = key.clone();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use super::backup::{Tap, Tee};
 use super::{Batch, Bounds, Epoch, Key, MAX_PAGE, Stats, Store, StoreError};
 
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ struct State {
     epoch: Option<Epoch>,
     stats: Stats,
     failing: bool,
+    tap: Tap,
 }
 
 impl MemoryStore {
@@ -80,14 +82,18 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, batch: &Batch, epoch: Epoch) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         state.check_failing()?;
         if state.epoch.is_some_and(|newest| epoch < newest) {
             return Err(StoreError::Fenced);
         }
         super::batch_fits(batch, self.bounds())?;
         state.epoch = Some(epoch);
-        apply(&mut state.visible, batch);
+        state.tap.pass(batch, || {
+            apply(&mut state.visible, batch);
+            Ok(())
+        })?;
         state.unflushed.push(batch.clone());
         super::count(&mut state.stats, batch);
         Ok(())
@@ -101,6 +107,10 @@ impl Store for MemoryStore {
         }
         state.stats.flushes += 1;
         Ok(())
+    }
+
+    fn tee(&self, to: Option<Tee>) -> Result<(), StoreError> {
+        self.state().tap.set(to)
     }
 
     fn bounds(&self) -> Bounds {

@@ -276,10 +276,10 @@ pub struct UnknownRow {
 /// That this store was restored from a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
 pub struct RestoredRow {
-    /// What tells this copy from every other.
+    /// What tells this store from every other that the same backup became.
     #[n(0)]
     pub incarnation: ByteArray<16>,
-    /// The instant that the backup shows.
+    /// The instant of the backup: what was sent after it may be missing from the store.
     #[n(1)]
     pub backup_ms: i64,
     /// When it was restored.

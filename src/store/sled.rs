@@ -9,7 +9,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::backup::{Tap, Tee};
 use super::folder::{Folder, sync_directory};
 use super::guard::Guard;
 use super::{Batch, Bounds, Epoch, Key, MAX_PAGE, Meta, Stats, Store, StoreError, keys, record};
@@ -28,6 +30,10 @@ const BACKGROUND_MS: u64 = 500;
 /// nudge per so many operations, loading a million members leaks gigabytes.
 const OPS_PER_NUDGE: usize = 20;
 
+/// sled's threads hold its lock for a moment after its last handle is gone: at most a second is waited.
+const LOCK_TRIES: u32 = 50;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
 pub(super) struct SledStore {
     db: ::sled::Db,
     /// sled's data file, for syncing.
@@ -36,6 +42,10 @@ pub(super) struct SledStore {
     sequence: AtomicU64,
     epoch: AtomicU64,
     stats: Mutex<Stats>,
+    tap: Tap,
+    /// False once a flush has failed. The kernel tells of a failed sync once, and whoever flushes may not
+    /// be the one who goes on: without this, the daemon would take the next flush for a good one.
+    is_sound: Mutex<bool>,
     path: PathBuf,
     _folder: Folder,
 }
@@ -65,6 +75,8 @@ impl SledStore {
             sequence: AtomicU64::new(sequence),
             epoch: AtomicU64::new(0),
             stats: Mutex::default(),
+            tap: Tap::default(),
+            is_sound: Mutex::new(true),
             path,
             _folder: folder,
         })
@@ -79,7 +91,7 @@ fn open_db(path: &Path, cache_bytes: u64) -> Result<(::sled::Db, Option<::sled::
     let damaged = |what: String| StoreError::Damaged { folder: path.to_owned(), what };
     // sled asserts on what it reads from disk; a damaged file must not look like a bug of ours
     let open = || -> ::sled::Result<_> {
-        let db = config.open()?;
+        let db = open_after_threads(&config)?;
         let sequence = db.get(keys::meta(Meta::Sequence))?;
         Ok((db, sequence))
     };
@@ -94,6 +106,20 @@ fn open_db(path: &Path, cache_bytes: u64) -> Result<(::sled::Db, Option<::sled::
             None => "sled could not read its files".into(),
         })),
     }
+}
+
+/// Opens sled when the threads of one that this process has just closed are gone. Nobody else can have
+/// its lock: the data folder's is ours.
+fn open_after_threads(config: &::sled::Config) -> ::sled::Result<::sled::Db> {
+    // told only by the text; source: sled 0.34.7, `Config::try_lock`
+    let is_locked = |error: &::sled::Error| error.to_string().contains("could not acquire lock");
+    for _ in 1..LOCK_TRIES {
+        match config.open() {
+            Err(error) if is_locked(&error) => std::thread::sleep(LOCK_WAIT),
+            opened => return opened,
+        }
+    }
+    config.open()
 }
 
 /// Makes the files and folders that a first opening creates survive a power cut.
@@ -147,10 +173,13 @@ impl Store for SledStore {
                 None => writes.remove(key.as_slice()),
             }
         }
-        let sequence = self.sequence.load(Ordering::SeqCst) + 1;
-        writes.insert(keys::meta(Meta::Sequence), record::encode_u64(sequence));
-        self.db.apply_batch(writes).map_err(|e| engine(&e))?;
-        self.sequence.store(sequence, Ordering::SeqCst);
+        self.tap.pass(batch, || {
+            let sequence = self.sequence.load(Ordering::SeqCst) + 1;
+            writes.insert(keys::meta(Meta::Sequence), record::encode_u64(sequence));
+            self.db.apply_batch(writes).map_err(|e| engine(&e))?;
+            self.sequence.store(sequence, Ordering::SeqCst);
+            Ok(())
+        })?;
         for _ in 0..batch.len().div_ceil(OPS_PER_NUDGE) {
             crossbeam_epoch::pin().flush();
         }
@@ -159,11 +188,23 @@ impl Store for SledStore {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
+        let mut is_sound = self.is_sound.lock().expect("no holder of this lock panics");
+        if !*is_sound {
+            return Err(StoreError::Engine("an earlier flush failed".into()));
+        }
         let sequence = self.sequence.load(Ordering::SeqCst);
-        self.db.flush().map_err(|e| engine(&e))?;
-        self.data.sync_data().map_err(StoreError::io("cannot sync the store"))?;
+        let flushed = self.db.flush().map_err(|e| engine(&e));
+        let synced =
+            flushed.and_then(|_| self.data.sync_data().map_err(StoreError::io("cannot sync the store")));
+        *is_sound = synced.is_ok();
+        synced?;
+        drop(is_sound);
         self.stats.lock().expect("no holder of this lock panics").flushes += 1;
         self.guard.durable(sequence)
+    }
+
+    fn tee(&self, to: Option<Tee>) -> Result<(), StoreError> {
+        self.tap.set(to)
     }
 
     fn bounds(&self) -> Bounds {

@@ -28,7 +28,7 @@ use crate::model::What;
 use crate::scenario::load::load;
 use crate::scenario::source::Sources;
 use crate::scenario::{Defaults, ScenarioSet};
-use crate::store::{Batch, Bounds, Epoch, Key, MemoryStore, Stats, Store, StoreError};
+use crate::store::{Batch, Bounds, Epoch, Key, MemoryStore, Stats, Store, StoreError, Tee};
 
 pub(super) const ALICE: &str = "U0000000000000000000000000000a11c";
 pub(super) const BOB: &str = "U00000000000000000000000000000b0b";
@@ -455,6 +455,10 @@ impl Store for Faulty {
             return Err(StoreError::Engine("input/output error".into()));
         }
         self.inner.flush()
+    }
+
+    fn tee(&self, to: Option<Tee>) -> Result<(), StoreError> {
+        self.inner.tee(to)
     }
 
     fn bounds(&self) -> Bounds {
