@@ -9,9 +9,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Overrides};
 
 mod access;
+mod backup;
 mod check;
+mod deliveries;
 mod demo;
 mod explain;
+mod hold;
 mod jobs;
 mod member;
 mod sandbox;
@@ -89,6 +92,19 @@ enum Command {
     Explain(explain::Options),
     /// Say how the daemon is
     Status(status::Options),
+    /// List deliveries whose fate is unknown, and settle them
+    Deliveries {
+        #[command(subcommand)]
+        command: deliveries::Command,
+    },
+    /// Stop all sends until `release`, over restarts too
+    Hold(hold::Options),
+    /// Let sends go on after `hold`, a restore, or a jump of the clock
+    Release(hold::Options),
+    /// Write all that the store holds into a new file, also while the daemon runs
+    Backup(backup::BackupOptions),
+    /// Make a data folder from a backup; the daemon starts on hold there
+    Restore(backup::RestoreOptions),
     /// Print the configuration with all defaults, explained
     Config,
     /// Print the JSON Schema of scenario files, for editors
@@ -135,6 +151,11 @@ pub fn main() -> ExitCode {
         Command::Member { command } => member::run(&place, &command),
         Command::Explain(options) => explain::run(&place, &options),
         Command::Status(options) => status::run(&place, &options),
+        Command::Deliveries { command } => deliveries::run(&place, &command),
+        Command::Hold(options) => hold::run(&place, &options, hold::Switch::Hold),
+        Command::Release(options) => hold::run(&place, &options, hold::Switch::Release),
+        Command::Backup(options) => backup::write(&place, &options),
+        Command::Restore(options) => backup::restore(&place, &options),
         Command::Config => print(crate::config::annotated_defaults()),
         Command::Schema => print(&format!("{:#}\n", crate::scenario::schema::json_schema())),
     };

@@ -21,9 +21,12 @@ use crate::scenario::ScenarioSet;
 use crate::store::Store;
 
 mod auth;
+mod backup;
 mod bulk;
+mod deliveries;
 mod events;
 mod health;
+mod hold;
 mod members;
 pub mod metrics;
 mod problem;
@@ -32,6 +35,8 @@ mod timeline;
 mod webhook;
 
 pub use auth::ApiKeys;
+pub use backup::{BackupView, backup_view};
+pub use deliveries::{DeliveriesView, DeliveryView, deliveries_of};
 pub use health::{Component, MAX_BEAT_AGE, Readiness};
 pub use members::view as member_view;
 pub use metrics::Metrics;
@@ -119,6 +124,12 @@ fn routes() -> Vec<Route> {
         Route::keyed("/v1/members/{id}/timeline").on(Method::GET, timeline::show),
         Route::keyed("/v1/scenarios").on(Method::GET, scenarios::list),
         Route::keyed("/v1/scenarios/{id}").on(Method::GET, scenarios::show),
+        Route::keyed("/v1/deliveries").on(Method::GET, deliveries::list),
+        Route::keyed("/v1/deliveries/{id}/settle").on(Method::POST, deliveries::settle),
+        Route::keyed("/v1/hold").on(Method::POST, hold::hold),
+        Route::keyed("/v1/release").on(Method::POST, hold::release),
+        // a large store takes minutes
+        Route::keyed("/v1/backup").streamed().on(Method::POST, backup::write),
         Route::keyed("/metrics").on(Method::GET, metrics::show),
         Route::open("/line/webhook").on(Method::POST, webhook::receive),
         Route::open("/healthz").on(Method::GET, health::healthz),
@@ -148,7 +159,7 @@ enum Access {
 enum Pace {
     /// [`REQUEST_TIMEOUT`] in all.
     Timed,
-    /// As long as its body keeps coming.
+    /// As long as its body keeps coming, or what it asks for goes on.
     Streamed,
 }
 

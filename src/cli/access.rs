@@ -15,7 +15,7 @@ use crate::scenario::ScenarioSet;
 use crate::store::{self, Store};
 
 /// The longest a running daemon may take to answer a command.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// The key for a daemon that wants one.
 #[derive(Clone, Debug, Args)]
@@ -55,8 +55,22 @@ impl Running {
 
     /// Asks the daemon; none if none is running.
     pub(super) fn get(&self, path: &str) -> Result<Option<Answered>, Failure> {
+        self.ask(self.client.get(format!("{}{path}", self.base)))
+    }
+
+    /// Has the daemon do something, which may take so long; none if none is running.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        patience: Duration,
+    ) -> Result<Option<Answered>, Failure> {
+        let request = self.client.post(format!("{}{path}", self.base)).timeout(patience);
+        self.ask(request.header("content-type", "application/json").body(body.to_string()))
+    }
+
+    fn ask(&self, mut request: reqwest::RequestBuilder) -> Result<Option<Answered>, Failure> {
         runtime()?.block_on(async {
-            let mut request = self.client.get(format!("{}{path}", self.base));
             if let Some(key) = &self.key {
                 request = request.bearer_auth(key.expose_secret());
             }

@@ -145,6 +145,15 @@ impl Daemon {
         };
         let turns =
             Turns::open(Arc::clone(&store), opening, clock.now()).context("cannot read the outbox")?;
+        for hold in turns.holds() {
+            tracing::warn!(reason = hold.word(), remedy = hold.remedy(), "sends are on hold from the start");
+        }
+        if turns.unknown() > 0 {
+            tracing::warn!(
+                deliveries = turns.unknown(),
+                "may or may not have been accepted: see `amadare deliveries list`"
+            );
+        }
         if turns.outbox_len() > 0 {
             tracing::info!(parcels = turns.outbox_len(), "taking up what was in flight");
         }
@@ -334,8 +343,13 @@ fn unusable_secret(error: SecretError) -> Failure {
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
     store::open(&config.data, config.store.cache_bytes).map_err(|error| {
         // what a restart cannot help must not be restarted for ever
-        let is_final =
-            matches!(error, StoreError::Newer { .. } | StoreError::Lost { .. } | StoreError::Damaged { .. });
+        let is_final = matches!(
+            error,
+            StoreError::Newer { .. }
+                | StoreError::Lost { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::RestoreUnfinished { .. }
+        );
         let message = format!("{:#}", anyhow::Error::from(error));
         if is_final { Failure::configuration(message) } else { Failure::problem(message) }
     })

@@ -259,6 +259,32 @@ impl Turns {
     }
 }
 
+/// Holds all sends of a store that no writer has: the next one finds it so.
+///
+/// # Errors
+/// What the store says.
+pub fn hold_at_rest(store: &dyn Store) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.put_number(Meta::Holds, bit(Hold::Operator));
+    store.commit(&batch, Epoch::EMBEDDED)?;
+    store.flush()
+}
+
+/// Takes away what a person may take away, of a store that no writer has.
+///
+/// # Errors
+/// What the store says.
+pub fn release_at_rest(store: &dyn Store) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.put_number(Meta::Holds, 0);
+    if let Some(bytes) = store::get_meta(store, Meta::Restored)? {
+        let restored = RestoredRow { released: Some(true), ..decode_restored(&bytes)? };
+        batch.put_meta(Meta::Restored, encode_restored(&restored));
+    }
+    store.commit(&batch, Epoch::EMBEDDED)?;
+    store.flush()
+}
+
 /// The bit of a hold in the store.
 fn bit(hold: Hold) -> u64 {
     match hold {

@@ -2,6 +2,7 @@
 
 mod access;
 mod daemon;
+mod deliveries;
 mod events;
 mod failures;
 mod members;

@@ -4,6 +4,7 @@
 mod commands;
 mod daemon;
 mod killing;
+mod operate;
 mod process;
 mod readme;
 mod tidy;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::daemon::{Daemon, Reply, SECRET, reply};
 use crate::http::{Access, OPENAPI, routes};
 use crate::line::webhook::sign;
+use crate::store::{Batch, Epoch, UnknownRow};
 
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(OPENAPI).expect("the OpenAPI document is JSON"));
@@ -115,6 +116,9 @@ async fn the_handlers_take_every_example_of_a_request() {
                         other => other.to_string(),
                     };
                     let daemon = Daemon::start().await;
+                    let folder = tempfile::tempdir().unwrap();
+                    let body = body.replace("/var/lib/amadare", folder.path().to_str().unwrap());
+                    put_the_delivery_of_the_examples(&daemon);
                     let reply = send_example(&daemon, &method, route.path, kind, body).await;
                     assert_eq!(reply.status, 200, "{name} of {method} {}: {reply:?}", route.path);
                     assert!(!reply.text.contains("\"error\""), "{name}: {reply:?}");
@@ -123,7 +127,7 @@ async fn the_handlers_take_every_example_of_a_request() {
             }
         }
     }
-    assert_eq!(sent, 10);
+    assert_eq!(sent, 12);
 }
 
 #[tokio::test]
@@ -137,6 +141,29 @@ async fn what_takes_no_body_answers_as_the_document_says() {
         }
     }
     assert_eq!(daemon.delete(&member).await.status, 204);
+}
+
+/// A delivery whose fate is unknown, under the id that the document uses.
+fn put_the_delivery_of_the_examples(daemon: &Daemon) {
+    let example = &DOCUMENT["paths"]["/v1/deliveries"]["get"]["responses"]["200"]["content"]["application/json"]
+        ["examples"]["one"]["value"]["deliveries"][0];
+    let text = |field: &str| example[field].as_str().unwrap().to_owned();
+    let id: uuid::Uuid = text("id").parse().unwrap();
+    let enrollment: uuid::Uuid = text("enrollment").parse().unwrap();
+    let row = UnknownRow {
+        member: Some(text("member")),
+        enrollment: enrollment.into_bytes().into(),
+        scenario: text("scenario"),
+        step: text("step"),
+        revision: 0,
+        generation: 0,
+        due_ms: 0,
+        at_ms: 0,
+        reason: text("reason"),
+    };
+    let mut batch = Batch::default();
+    batch.put_unknown(crate::model::DeliveryId(id), &row);
+    daemon.api.store.commit(&batch, Epoch::EMBEDDED).unwrap();
 }
 
 async fn send_example(daemon: &Daemon, method: &Method, path: &str, kind: &str, body: String) -> Reply {
