@@ -57,7 +57,10 @@ pub enum StoreError {
          to go on without what was lost, remove the file {guard}"
     )]
     Lost { folder: PathBuf, guard: PathBuf, expected: u64, found: u64 },
-    #[error("the store in {folder} is damaged: {what}. Nothing was sent. Restore a backup")]
+    #[error(
+        "the store in {folder} is damaged: {what}. \
+         Nothing was sent. Keep a copy of the folder, restore a backup, and start again"
+    )]
     Damaged { folder: PathBuf, what: String },
     #[error("the record under {key} cannot be read: {what}")]
     Record { key: String, what: String },
@@ -98,10 +101,29 @@ pub enum StoreError {
          Check the disk and restore again"
     )]
     RestoreDiffers { backup: PathBuf, folder: PathBuf },
-    #[error("{doing}: {cause}")]
+    #[error("{doing}: {cause}{}", what_to_do(cause))]
     Io { doing: String, cause: std::io::Error },
     #[error("the store failed: {0}")]
     Engine(String),
+}
+
+/// What a person does about an error of the system, as the end of a sentence; nothing where it says it all.
+fn what_to_do(cause: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "; make room, without deleting anything in the data folder, and restart the daemon"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "; the data folder must be writable: mount it so (a disk that fails is made read-only by the \
+             system, whose log says so); then restart the daemon"
+        }
+        ErrorKind::PermissionDenied => {
+            "; the data folder and all in it must belong to the user that the daemon runs as \
+             (chown -R); then restart the daemon"
+        }
+        _ => "",
+    }
 }
 
 impl StoreError {

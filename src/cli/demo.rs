@@ -461,7 +461,7 @@ impl Demo {
         self.daemon.kill().context("cannot end the daemon")?;
         self.daemon.wait().context("the daemon did not end")?;
         let faults = stats.faults.error_before + stats.faults.error_after + stats.faults.throttle;
-        let good = stats.duplicates == 0 && stats.same_text_twice == 0 && accepted == stats.accepted_push;
+        let good = stats.duplicates == 0 && stats.same_text_twice == 0 && accepted == stats.receipts;
         self.say(&format!(
             "\n  {} messages received, counted at LINE's end. Sent twice: {}. Lost: {}.\n  \
              LINE failed {} times on the way, {} of them after it had taken the push already, and the daemon\n  \
@@ -469,7 +469,7 @@ impl Demo {
              answered \"409, I have it\". {} steps were skipped, each with a reason.\n\n",
             stats.receipts,
             stats.duplicates,
-            accepted.abs_diff(stats.accepted_push),
+            accepted.abs_diff(stats.receipts),
             faults,
             stats.faults.error_after,
             stats.already_accepted,

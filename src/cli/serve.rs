@@ -1,5 +1,6 @@
 //! `amadare serve`: the daemon.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -343,13 +344,16 @@ fn unusable_secret(error: SecretError) -> Failure {
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
     store::open(&config.data, config.store.cache_bytes).map_err(|error| {
         // what a restart cannot help must not be restarted for ever
-        let is_final = matches!(
-            error,
+        let is_final = match &error {
             StoreError::Newer { .. }
-                | StoreError::Lost { .. }
-                | StoreError::Damaged { .. }
-                | StoreError::RestoreUnfinished { .. }
-        );
+            | StoreError::Lost { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::RestoreUnfinished { .. } => true,
+            StoreError::Io { cause, .. } => {
+                matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+            }
+            _ => false,
+        };
         let message = format!("{:#}", anyhow::Error::from(error));
         if is_final { Failure::configuration(message) } else { Failure::problem(message) }
     })

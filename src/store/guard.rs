@@ -5,7 +5,7 @@
 //! stops before anything is sent.
 
 use std::fs::{File, rename};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use super::StoreError;
 use super::folder::sync_directory;
 use crate::clock::Monotonic;
 
-/// It is there to catch a wipe, not to count: it need not follow every commit.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// The number is written after every flush, so that damage to the newest commits shows too; it is synced
+/// only so often, because it would double the cost of a flush. After a power cut it is that much older.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -25,7 +26,8 @@ pub(super) struct Guard {
 
 #[derive(Debug)]
 struct Last {
-    written_at: Option<Monotonic>,
+    /// Open from the first number on that is written, with the time when it was last synced.
+    file: Option<(File, Monotonic)>,
     sequence: u64,
 }
 
@@ -33,15 +35,16 @@ impl Guard {
     /// Reads the guard of a data folder; a folder without one has nothing to lose.
     pub(super) fn open(folder: &Path) -> Result<Guard, StoreError> {
         let path = folder.join("sequence");
-        let sequence = match std::fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(|_| StoreError::Damaged {
+        let number = |bytes: Vec<u8>| std::str::from_utf8(&bytes).ok()?.trim().parse().ok();
+        let sequence = match std::fs::read(&path) {
+            Ok(bytes) => number(bytes).ok_or_else(|| StoreError::Damaged {
                 folder: folder.to_owned(),
                 what: format!("{} does not hold a number", path.display()),
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(StoreError::io(format!("cannot read {}", path.display()))(error)),
         };
-        Ok(Guard { path, last: Mutex::new(Last { written_at: None, sequence }) })
+        Ok(Guard { path, last: Mutex::new(Last { file: None, sequence }) })
     }
 
     /// # Errors
@@ -55,24 +58,43 @@ impl Guard {
         Ok(())
     }
 
-    /// Notes that everything up to `sequence` is durable; now and then it is written down.
+    /// Notes that everything up to `sequence` is durable.
     pub(super) fn durable(&self, sequence: u64) -> Result<(), StoreError> {
         let mut last = self.last.lock().expect("no holder of this lock panics");
-        if sequence <= last.sequence || last.written_at.is_some_and(|at| at.elapsed() < WRITE_EVERY) {
+        if sequence <= last.sequence {
             return Ok(());
         }
-        self.write(sequence)?;
-        *last = Last { written_at: Some(Monotonic::now()), sequence };
+        match &mut last.file {
+            Some((file, synced_at)) => {
+                self.overwrite(file, sequence)?;
+                if synced_at.elapsed() >= SYNC_EVERY {
+                    file.sync_data().map_err(StoreError::io(self.writing()))?;
+                    *synced_at = Monotonic::now();
+                }
+            }
+            None => last.file = Some((self.create(sequence)?, Monotonic::now())),
+        }
+        last.sequence = sequence;
         Ok(())
     }
 
-    fn write(&self, sequence: u64) -> Result<(), StoreError> {
+    /// In place, which no crash can tear: it is always as long, and within one sector.
+    fn overwrite(&self, file: &mut File, sequence: u64) -> Result<(), StoreError> {
+        let text = format!("{sequence:020}");
+        file.rewind().and_then(|()| file.write_all(text.as_bytes())).map_err(StoreError::io(self.writing()))
+    }
+
+    fn create(&self, sequence: u64) -> Result<File, StoreError> {
         let new = self.path.with_extension("new");
-        let writing = || format!("cannot write {}", self.path.display());
-        let mut file = File::create(&new).map_err(StoreError::io(writing()))?;
-        file.write_all(sequence.to_string().as_bytes()).map_err(StoreError::io(writing()))?;
-        file.sync_all().map_err(StoreError::io(writing()))?;
-        rename(&new, &self.path).map_err(StoreError::io(writing()))?;
-        sync_directory(self.path.parent().expect("the guard is in a folder"))
+        let mut file = File::create(&new).map_err(StoreError::io(self.writing()))?;
+        self.overwrite(&mut file, sequence)?;
+        file.sync_all().map_err(StoreError::io(self.writing()))?;
+        rename(&new, &self.path).map_err(StoreError::io(self.writing()))?;
+        sync_directory(self.path.parent().expect("the guard is in a folder"))?;
+        Ok(file)
+    }
+
+    fn writing(&self) -> String {
+        format!("cannot write {}", self.path.display())
     }
 }

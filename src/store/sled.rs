@@ -5,10 +5,12 @@
 //! the files and folders it creates are synced once; a [`Guard`] notices a wipe; values stay below the
 //! size at which sled moves them into files of their own that nobody syncs.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use super::backup::{Tap, Tee};
@@ -86,25 +88,25 @@ impl SledStore {
 /// Opens sled and reads the number of its last commit; its own errors and panics about damaged files
 /// become one message.
 fn open_db(path: &Path, cache_bytes: u64) -> Result<(::sled::Db, Option<::sled::IVec>), StoreError> {
+    remove_unfinished(path)?;
     let config =
         ::sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(BACKGROUND_MS));
-    let damaged = |what: String| StoreError::Damaged { folder: path.to_owned(), what };
+    let damaged = |what: &str| StoreError::Damaged { folder: path.to_owned(), what: what.to_owned() };
     // sled asserts on what it reads from disk; a damaged file must not look like a bug of ours
     let open = || -> ::sled::Result<_> {
         let db = open_after_threads(&config)?;
         let sequence = db.get(keys::meta(Meta::Sequence))?;
         Ok((db, sequence))
     };
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)) {
+    match quietly(open) {
         Ok(Ok(opened)) => Ok(opened),
-        Ok(Err(::sled::Error::Io(cause))) => {
-            Err(StoreError::Io { doing: format!("cannot open the store in {}", path.display()), cause })
-        }
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(panic) => Err(damaged(match panic.downcast_ref::<String>() {
-            Some(message) => message.clone(),
-            None => "sled could not read its files".into(),
-        })),
+        Ok(Err(::sled::Error::Io(cause))) if is_of_the_system(&cause) => Err(StoreError::Io {
+            doing: format!("cannot open the store in {}", path.display()),
+            cause: plain(cause),
+        }),
+        Ok(Err(::sled::Error::Corruption { .. })) => Err(damaged("a checksum does not hold")),
+        Ok(Err(error)) => Err(damaged(&error.to_string())),
+        Err(panic) => Err(damaged(&panic)),
     }
 }
 
@@ -120,6 +122,52 @@ fn open_after_threads(config: &::sled::Config) -> ::sled::Result<::sled::Db> {
         }
     }
     config.open()
+}
+
+/// What sled had not written to its end when the process or the power went. It reads such a file as a
+/// summary of its log all the same and calls it corrupt; what it was to replace is still there.
+fn remove_unfinished(path: &Path) -> Result<(), StoreError> {
+    let reading = || format!("cannot read the folder {}", path.display());
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(StoreError::io(reading()))?,
+    };
+    for entry in entries {
+        let file = entry.map_err(StoreError::io(reading()))?.path();
+        if file.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(&file)
+                .map_err(StoreError::io(format!("cannot remove {}", file.display())))?;
+        }
+    }
+    Ok(())
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` and catches its panic, whose message is given back instead of a trace on stderr. The same
+/// goes for panics on sled's own threads, whose end `work` is told of.
+fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let of_sled = std::thread::current().name().is_some_and(|name| name.starts_with("sled-io"));
+            match QUIET.get() || of_sled {
+                true => tracing::debug!(%panic, "sled has panicked"),
+                false => before(panic),
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    QUIET.set(false);
+    done.map_err(|panic| match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(message), _) => message.clone(),
+        (_, Some(message)) => (*message).to_owned(),
+        _ => "sled could not read its files".into(),
+    })
 }
 
 /// Makes the files and folders that a first opening creates survive a power cut.
@@ -138,14 +186,42 @@ fn sync_creation(path: &Path, parent: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn engine(error: &::sled::Error) -> StoreError {
-    StoreError::Engine(error.to_string())
+impl SledStore {
+    fn failed(&self, error: ::sled::Error) -> StoreError {
+        match error {
+            ::sled::Error::Io(cause) => StoreError::Io {
+                doing: format!("the store in {} failed", self.path.display()),
+                cause: plain(cause),
+            },
+            ::sled::Error::Corruption { .. } => StoreError::Engine(format!(
+                "a checksum does not hold, the files in {} are damaged; \
+                 stop the daemon, keep a copy of the folder, restore a backup, and start again",
+                self.path.display()
+            )),
+            other => StoreError::Engine(other.to_string()),
+        }
+    }
+}
+
+/// False for what sled says of bytes that it has read.
+fn is_of_the_system(cause: &std::io::Error) -> bool {
+    let of_sled =
+        [ErrorKind::Other, ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::UnexpectedEof];
+    cause.raw_os_error().is_some() || !of_sled.contains(&cause.kind())
+}
+
+/// sled hands an error of the system on as the text that is for developers, with its kind.
+fn plain(cause: std::io::Error) -> std::io::Error {
+    match (cause.raw_os_error(), cause.kind()) {
+        (Some(_), _) | (None, ErrorKind::Other) => cause,
+        (None, kind) => kind.into(),
+    }
 }
 
 impl Store for SledStore {
     fn load(&self, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         keys.iter()
-            .map(|key| Ok(self.db.get(key).map_err(|e| engine(&e))?.map(|value| value.to_vec())))
+            .map(|key| Ok(self.db.get(key).map_err(|error| self.failed(error))?.map(|value| value.to_vec())))
             .collect()
     }
 
@@ -155,7 +231,7 @@ impl Store for SledStore {
         }
         let rows = self.db.range(from.as_slice()..to.as_slice()).take(limit.min(MAX_PAGE));
         rows.map(|row| {
-            let (key, value) = row.map_err(|e| engine(&e))?;
+            let (key, value) = row.map_err(|error| self.failed(error))?;
             Ok((key.to_vec(), value.to_vec()))
         })
         .collect()
@@ -176,7 +252,7 @@ impl Store for SledStore {
         self.tap.pass(batch, || {
             let sequence = self.sequence.load(Ordering::SeqCst) + 1;
             writes.insert(keys::meta(Meta::Sequence), record::encode_u64(sequence));
-            self.db.apply_batch(writes).map_err(|e| engine(&e))?;
+            self.db.apply_batch(writes).map_err(|error| self.failed(error))?;
             self.sequence.store(sequence, Ordering::SeqCst);
             Ok(())
         })?;
@@ -193,7 +269,7 @@ impl Store for SledStore {
             return Err(StoreError::Engine("an earlier flush failed".into()));
         }
         let sequence = self.sequence.load(Ordering::SeqCst);
-        let flushed = self.db.flush().map_err(|e| engine(&e));
+        let flushed = self.db.flush().map_err(|error| self.failed(error));
         let synced =
             flushed.and_then(|_| self.data.sync_data().map_err(StoreError::io("cannot sync the store")));
         *is_sound = synced.is_ok();

@@ -3,9 +3,12 @@
 
 mod commands;
 mod daemon;
+mod disk;
 mod killing;
 mod operate;
+mod power;
 mod process;
+mod promises;
 mod readme;
 mod tidy;
 mod timelines;

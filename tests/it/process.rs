@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use amadare::clock::Monotonic;
@@ -41,6 +41,7 @@ pub(crate) struct Daemon {
     config: PathBuf,
     log: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    shell: Option<String>,
     child: Option<Child>,
     pub(crate) client: reqwest::Client,
 }
@@ -61,6 +62,7 @@ impl Daemon {
             config: "/dev/null".into(),
             log: None,
             environment: Vec::new(),
+            shell: None,
             child: None,
             client,
         }
@@ -77,13 +79,26 @@ impl Daemon {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Has a shell do this before it becomes the daemon.
+    pub(crate) fn shell(&mut self, before: &str) {
+        self.shell = Some(before.to_owned());
+    }
+
     /// Keeps what it says in a file.
     pub(crate) fn log_to(&mut self, path: &Path) {
         self.log = Some(path.to_owned());
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_amadare"));
+        let program = env!("CARGO_BIN_EXE_amadare");
+        let mut command = match &self.shell {
+            Some(before) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!(r#"{before} exec "$@""#), "sh", program]);
+                shell
+            }
+            None => Command::new(program),
+        };
         command
             .arg("serve")
             .arg("--config")
@@ -103,6 +118,16 @@ impl Daemon {
     }
 
     pub(crate) async fn start(&mut self) {
+        if let Err((status, errors)) = self.try_start().await {
+            panic!("the daemon ended with {status}: {errors}");
+        }
+    }
+
+    /// Waits until it lives.
+    ///
+    /// # Errors
+    /// How it ended instead, and what it said.
+    pub(crate) async fn try_start(&mut self) -> Result<(), (ExitStatus, String)> {
         self.child = Some(self.command().spawn().unwrap());
         let url = self.url("/healthz");
         let child = self.child.as_mut().unwrap();
@@ -111,11 +136,11 @@ impl Daemon {
             if let Some(status) = child.try_wait().unwrap() {
                 let mut errors = String::new();
                 child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-                panic!("the daemon ended with {status}: {errors}");
+                return Some(Err((status, errors)));
             }
-            client.get(&url).send().await.is_ok_and(|r| r.status().is_success()).then_some(())
+            client.get(&url).send().await.is_ok_and(|r| r.status().is_success()).then_some(Ok(()))
         })
-        .await;
+        .await?;
         // somebody must read what it says, or it stands still once the pipe is full
         let mut errors = child.stderr.take().unwrap();
         let log = self.log.clone();
@@ -123,6 +148,7 @@ impl Daemon {
             Some(path) => std::io::copy(&mut errors, &mut std::fs::File::create(path).unwrap()),
             None => std::io::copy(&mut errors, &mut std::io::sink()),
         });
+        Ok(())
     }
 
     /// SIGKILL, whatever it is doing.
@@ -137,7 +163,7 @@ impl Daemon {
         self.child.as_ref().unwrap().id()
     }
 
-    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.take().unwrap().wait().unwrap()
     }
 
