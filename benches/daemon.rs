@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use amadare::clock::{Clock, Monotonic};
-use amadare::sandbox::{Limits, Sandbox, Settings};
+use amadare::sandbox::{Faults, Limits, Sandbox, Settings};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Client;
 
@@ -26,6 +26,20 @@ steps:
     push: "{{ member.name }}さま、こんにちは。ポイントは{{ event.points }}です。"
 "#;
 
+/// The same words to everybody.
+const CAMPAIGN: &str = r#"
+scenario: campaign
+enter: { on: campaign, key: event.round, again: always }
+anchor: event.at
+steps:
+  - step: hello
+    day: 0
+    push: 本日から秋の感謝祭がはじまりました。くわしくはお店まで。
+"#;
+
+/// Parcels in flight when the daemon is killed.
+const IN_FLIGHT: usize = 2_000;
+
 /// Events in one bulk request.
 const BULK: usize = 1_000;
 
@@ -37,7 +51,7 @@ async fn main() {
     let members: usize = std::env::args()
         .find_map(|argument| argument.strip_prefix("members=").and_then(|n| n.parse().ok()))
         .unwrap_or(100_000);
-    let bench = Bench::start().await;
+    let mut bench = Bench::start().await;
     println!(
         "{members} members, sled, {} cores",
         std::thread::available_parallelism().map_or(0, usize::from)
@@ -47,12 +61,16 @@ async fn main() {
     bench.single_events(members).await;
     bench.pushes(members).await;
     bench.lateness(members).await;
+    bench.together(members).await;
     bench.size(members);
+    bench.recovery(members).await;
 }
 
 struct Bench {
     folder: tempfile::TempDir,
     daemon: Child,
+    listen: SocketAddr,
+    line: String,
     base: String,
     client: Client,
     sandbox: Sandbox,
@@ -71,6 +89,7 @@ impl Bench {
         let scenarios = folder.path().join("scenarios");
         std::fs::create_dir(&scenarios).expect("a folder for the scenario");
         std::fs::write(scenarios.join("bench.yaml"), SCENARIO).expect("a scenario file");
+        std::fs::write(scenarios.join("campaign.yaml"), CAMPAIGN).expect("a scenario file");
         let settings = Settings {
             limits: Limits::NONE,
             keep_bodies: false,
@@ -87,13 +106,83 @@ impl Bench {
         };
         let daemon = spawn(folder.path(), listen, &line);
         let client = Client::builder().no_proxy().build().expect("a client");
-        let base = format!("http://{listen}");
+        let bench = Bench { folder, daemon, listen, line, base: format!("http://{listen}"), client, sandbox };
+        bench.until_it_answers().await;
+        bench
+    }
+
+    async fn until_it_answers(&self) {
         let began = Monotonic::now();
-        while client.get(format!("{base}/healthz")).send().await.is_err() {
+        while self.client.get(format!("{}/healthz", self.base)).send().await.is_err() {
             assert!(began.elapsed() < Duration::from_secs(30), "the daemon does not start");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        Bench { folder, daemon, base, client, sandbox }
+    }
+
+    /// One step with the same words to all, due at once: multicasts.
+    async fn together(&self, members: usize) {
+        let due = Timestamp::now_for_bench() + SignedDuration::from_secs(4 + members as i64 / 20_000);
+        for start in (0..members).step_by(50_000) {
+            let mut body = String::new();
+            for n in start..(start + 50_000).min(members) {
+                let event = event(n, "together", due).replace(r#""name":"go""#, r#""name":"campaign""#);
+                writeln!(body, "{event}").expect("a string takes all text");
+            }
+            self.post("/v1/events", body, "application/x-ndjson").await;
+        }
+        assert!(Timestamp::now_for_bench() < due, "enrolling took until the step was due");
+        let before = self.ops().await;
+        let (receipts, requests) = (self.sandbox.stats().receipts, self.sandbox.stats().requests);
+        while self.sandbox.stats().receipts < receipts + members as u64 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let took = Timestamp::now_for_bench().duration_since(due);
+        report("one step to all, due at once (multicasts)", members, took.unsigned_abs(), "members/s");
+        println!("{:<52} {:>10}", "  requests", self.sandbox.stats().requests - requests);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.report_ops("  of a delivery", before, members).await;
+        assert_eq!(self.sandbox.stats().duplicates, 0);
+    }
+
+    /// SIGKILL with parcels in flight, and a start.
+    async fn recovery(&mut self, members: usize) {
+        let hang = Faults { hang_before: 1.0, hang_ms: 60_000, ..Faults::default() };
+        self.sandbox.set_faults(hang).expect("faults");
+        let count = members.min(IN_FLIGHT);
+        self.enroll(count, "killed", |_| Timestamp::now_for_bench()).await;
+        while self.outbox().await < count as u64 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.daemon.kill().expect("it can be killed");
+        self.daemon.wait().expect("it has ended");
+        self.sandbox.set_faults(Faults::default()).expect("faults");
+        let (receipts, requests) = (self.sandbox.stats().receipts, self.sandbox.stats().accepted_push);
+        let began = Monotonic::now();
+        self.daemon = spawn(self.folder.path(), self.listen, &self.line);
+        self.until_it_answers().await;
+        let ready = began.elapsed();
+        while self.sandbox.stats().accepted_push == requests {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let first = began.elapsed();
+        while self.sandbox.stats().receipts < receipts + count as u64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        println!(
+            "{:<52} ready after {} ms, sending again after {} ms, all {count} sent after {} ms",
+            "SIGKILL with parcels in flight, and a start",
+            ready.as_millis(),
+            first.as_millis(),
+            began.elapsed().as_millis()
+        );
+        assert_eq!(self.sandbox.stats().duplicates, 0);
+    }
+
+    async fn outbox(&self) -> u64 {
+        let response = self.client.get(format!("{}/metrics", self.base)).send().await.expect("an answer");
+        let text = response.text().await.expect("a text");
+        let line = text.lines().find(|line| line.starts_with("amadare_outbox_parcels")).expect("the metric");
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 
     async fn load(&self, members: usize) {
@@ -264,7 +353,7 @@ impl Bench {
 
 fn spawn(folder: &Path, listen: SocketAddr, line: &str) -> Child {
     let config = folder.join("amadare.yaml");
-    std::fs::write(&config, "line: { limits: { push: 0 } }\nlogs: { level: warn }\n")
+    std::fs::write(&config, "line: { limits: { push: 0, multicast: 0 } }\nlogs: { level: warn }\n")
         .expect("a configuration");
     Command::new(env!("CARGO_BIN_EXE_amadare"))
         .arg("serve")
