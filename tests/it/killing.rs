@@ -26,6 +26,18 @@ steps:
     push: "{{ member.name }} {{ event.round }} third"
 "#;
 
+/// One text for all of a round, so that it goes out in multicasts.
+const TOGETHER: &str = r#"
+scenario: together
+enter: { on: all, key: event.round }
+steps:
+  - step: first
+    push: "{{ event.round }} all first"
+  - step: second
+    wait: 1s
+    push: "{{ event.round }} all second"
+"#;
+
 const MEMBERS: usize = 40;
 
 /// Kills in the form that runs with all tests.
@@ -40,6 +52,10 @@ impl Draw {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (mixed ^ (mixed >> 31)) % bound
     }
+}
+
+fn user(n: usize) -> String {
+    format!("U{n:032x}")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the long form of a test is chosen by whoever runs it")]
@@ -68,7 +84,8 @@ async fn kills_under_faults_send_nothing_twice_and_lose_nothing() {
     tokio::spawn(sandbox.clone().serve(listener, std::future::pending()));
 
     let folder = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::new(folder.path(), &[("storm.yaml", SCENARIO)], &line);
+    let scenarios = [("storm.yaml", SCENARIO), ("together.yaml", TOGETHER)];
+    let mut daemon = Daemon::new(folder.path(), &scenarios, &line);
     daemon.start().await;
     let mut acknowledged_members = BTreeSet::new();
     for n in 0..MEMBERS {
@@ -79,10 +96,23 @@ async fn kills_under_faults_send_nothing_twice_and_lose_nothing() {
     let mut draw = Draw(7);
     let mut acknowledged = BTreeSet::new();
     let mut asked = BTreeSet::new();
+    // those of whom all members had a part
+    let mut together = BTreeSet::new();
     for round in 0..kills {
         // events until the kill falls, some of them never answered
         let kill_after = Duration::from_millis(draw.below(350));
         let began = Monotonic::now();
+        let all: Vec<String> = (0..MEMBERS)
+            .map(|n| {
+                format!(
+                    r#"{{"id":"all-{n}-{round}","name":"all","member":"m{n}","data":{{"round":"r{round}"}}}}"#
+                )
+            })
+            .collect();
+        let posting = daemon.post("/v1/events", format!("[{}]", all.join(",")));
+        if tokio::time::timeout(kill_after, posting).await.is_ok_and(|answer| answer.is_ok()) {
+            together.insert(round);
+        }
         while began.elapsed() < kill_after {
             let n = draw.below(MEMBERS as u64) as usize;
             asked.insert((n, round));
@@ -102,16 +132,24 @@ async fn kills_under_faults_send_nothing_twice_and_lose_nothing() {
     }
     // the weather clears, and all that was promised arrives
     sandbox.set_faults(Faults::default()).unwrap();
-    let expected: BTreeSet<String> = (acknowledged.iter())
-        .flat_map(|(n, round)| ["first", "second", "third"].map(|step| format!("m{n} r{round} {step}")))
-        .collect();
-    let texts = || -> Vec<String> {
+    let own = acknowledged.iter().flat_map(|(n, round)| {
+        ["first", "second", "third"].map(|step| (user(*n), format!("m{n} r{round} {step}")))
+    });
+    let shared = together.iter().flat_map(|round| {
+        (0..MEMBERS)
+            .flat_map(move |n| ["first", "second"].map(|step| (user(n), format!("r{round} all {step}"))))
+    });
+    let expected: BTreeSet<(String, String)> = own.chain(shared).collect();
+    let texts = || -> Vec<(String, String)> {
         let receipts = sandbox.received(0);
-        let messages = receipts.iter().map(|receipt| receipt.messages.as_ref().unwrap()[0]["text"].clone());
-        messages.map(|text| text.as_str().unwrap().to_owned()).collect()
+        let received = receipts.iter().map(|receipt| {
+            let text = receipt.messages.as_ref().unwrap()[0]["text"].as_str().unwrap().to_owned();
+            (receipt.user_id.to_string(), text)
+        });
+        received.collect()
     };
     until("everything that was acknowledged", async || {
-        let received: BTreeSet<String> = texts().into_iter().collect();
+        let received: BTreeSet<(String, String)> = texts().into_iter().collect();
         expected.is_subset(&received).then_some(())
     })
     .await;
@@ -122,15 +160,20 @@ async fn kills_under_faults_send_nothing_twice_and_lose_nothing() {
     .await;
 
     let received = texts();
-    let distinct: BTreeSet<&String> = received.iter().collect();
+    let distinct: BTreeSet<&(String, String)> = received.iter().collect();
     let stats = sandbox.stats();
     println!(
-        "{kills} kills, {} events acknowledged of {} asked; {} pushes received, {} twice; \
-         {} requests, {} answered 409, faults {:?}",
+        "{kills} kills, {} events acknowledged of {} asked, and {} rounds to all {MEMBERS}; \
+         {} messages received, {} twice, {} lost; {} pushes and {} multicasts accepted of {} requests, \
+         {} answered 409, faults {:?}",
         acknowledged.len(),
         asked.len(),
+        together.len(),
         received.len(),
         received.len() - distinct.len(),
+        expected.iter().filter(|one| !distinct.contains(one)).count(),
+        stats.accepted_push,
+        stats.accepted_multicast,
         stats.requests,
         stats.already_accepted,
         stats.faults
@@ -140,7 +183,8 @@ async fn kills_under_faults_send_nothing_twice_and_lose_nothing() {
     assert_eq!(stats.key_reused_with_other_bytes, 0);
     assert_eq!(stats.accepted_without_key, 0);
     // what was asked and not answered may or may not have happened; nothing else may have
-    for text in distinct {
+    assert!(kills < KILLS || stats.accepted_multicast > 0, "nothing went out together");
+    for (_, text) in distinct.into_iter().filter(|(_, text)| text.starts_with('m')) {
         let mut words = text.split(' ');
         let n: usize = words.next().unwrap()[1..].parse().unwrap();
         let round: usize = words.next().unwrap()[1..].parse().unwrap();
