@@ -15,6 +15,7 @@ use crate::model::{
     LineUserId, MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
     limits,
 };
+use crate::mutation::{self, Mutation};
 use crate::scenario::program::{EnrollmentScope, MemberScope, Names, Scope};
 use crate::scenario::{Scenario, ScenarioSet, Step, message};
 
@@ -288,6 +289,8 @@ impl Turn<'_> {
                     let delivery = self.delivery_of(index, &step.id);
                     self.note_unknown(index, delivery, due, "restored");
                     self.settle_step(index, &step.id, Settlement::Unknown);
+                    // the other daemon may have gone on from here
+                    self.file.enrollments[index].reached_at = due;
                 }
                 Decision::Push { due } => {
                     if let Err(reason) = self.push(&scenario, index, step, due) {
@@ -589,6 +592,9 @@ fn is_open(run: &Enrollment, step: &StepId) -> bool {
 /// The step that an enrollment is at: one that was opened again, or the first after all that are
 /// settled. A step that an edit put before a settled one is passed over.
 fn next_step<'a>(scenario: &'a Scenario, run: &Enrollment) -> Option<&'a Step> {
+    if mutation::is(Mutation::OrderReversed) {
+        return scenario.steps.iter().rev().find(|step| is_open(run, &step.id));
+    }
     let is_settled = |step: &Step| record(run, &step.id).is_some_and(|r| r.settled.is_some());
     let after_settled = scenario.steps.iter().rposition(is_settled).map_or(0, |last| last + 1);
     scenario.steps.iter().enumerate().find_map(|(index, step)| {

@@ -11,6 +11,8 @@
 //!
 //! Each uses only what is named before it; a test holds that. ARCHITECTURE.md tells the rest.
 
+pub mod mutation;
+
 pub mod model;
 
 pub mod scenario;

@@ -12,6 +12,7 @@ use super::{Answer, IfTaken, LinkRequest, Parcel, Refused};
 use crate::engine::change::LinkChange;
 use crate::engine::{Change, Fate, Input};
 use crate::model::{DeliveryId, Friendship, LineUserId, Link, MemberFile, MemberId, Standing};
+use crate::mutation::{self, Mutation};
 use crate::store::StoreError;
 
 impl Work<'_> {
@@ -45,11 +46,15 @@ impl Work<'_> {
         let link =
             told.unwrap_or(Link { user: user.clone(), friendship: Friendship::Unknown, told_at: None });
         let adopted = claimed.filter(|_| owner.is_none()).map(Box::new);
+        let adopted_runs = adopted.as_ref().map(|file| file.enrollments.clone());
         let link_before = self.file(id)?.file.as_ref().and_then(|file| file.link.clone());
         change.link = Some(LinkChange::To { link, adopted });
         let answer = self.intake(id, &Input::Change(change))?;
         if matches!(answer, Answer::Refused(_)) {
             return Ok(answer);
+        }
+        if let Some(adopted) = adopted_runs {
+            self.hand_over_unknown(&adopted, id)?;
         }
         if let Some(former) = former {
             let away = Change { link: Some(LinkChange::Away { user: user.clone() }), ..Change::default() };
@@ -58,13 +63,15 @@ impl Work<'_> {
         }
         if let Some(before) = link_before.filter(|before| before.user != user) {
             self.call_back(id, &before.user)?;
-            self.set_free(before)?;
+            self.set_free(id, before)?;
         }
         if owner.as_ref() != Some(id) {
-            // the ordinals that were used under its own id stay with it
-            let entries = self.file(&stub)?.file.as_ref().map(|file| file.entries.clone());
+            // the ordinals that were used under its own id stay with it, and so do its history rows
             let mut claim = MemberFile::new(stub.clone());
-            claim.entries = entries.unwrap_or_default();
+            if let Some(before) = &self.file(&stub)?.file {
+                claim.entries = before.entries.clone();
+                claim.history_rows = before.history_rows;
+            }
             claim.merged_into = Some(id.clone());
             self.put(&stub, claim);
         }
@@ -74,6 +81,9 @@ impl Work<'_> {
     /// Settles what is on its way to a LINE user that the member is no longer: taken back if it certainly
     /// was not sent, else unknown. It must never reach whoever the LINE user belongs to now.
     fn call_back(&mut self, id: &MemberId, user: &LineUserId) -> Result<(), StoreError> {
+        if mutation::is(Mutation::LinkIgnored) {
+            return Ok(());
+        }
         let runs = self.file(id)?.file.iter().flat_map(|file| &file.enrollments);
         let deliveries: Vec<DeliveryId> = runs
             .filter_map(|run| match &run.now {
@@ -98,16 +108,24 @@ impl Work<'_> {
     }
 
     /// Lets a LINE user belong to nobody again. What stays with it is what nobody must forget: the
-    /// ordinals that were used under its own id, and a block.
-    fn set_free(&mut self, link: Link) -> Result<(), StoreError> {
+    /// ordinals that were used under its own id, a block, and which events have been handled.
+    fn set_free(&mut self, id: &MemberId, link: Link) -> Result<(), StoreError> {
         let stub = MemberId::provisional(&link.user);
         let Some(file) = self.file(&stub)?.file.clone() else { return Ok(()) };
-        let entries = file.entries;
-        if entries.is_empty() && link.friendship != Friendship::Blocked {
+        let (entries, history_rows) = (file.entries, file.history_rows);
+        let seen = self.file(id)?.file.as_ref().map(|file| file.seen.clone()).unwrap_or_default();
+        if entries.is_empty()
+            && seen.is_empty()
+            && history_rows == 0
+            && link.friendship != Friendship::Blocked
+        {
             self.delete(&stub);
         } else {
             let link = Some(link);
-            self.put(&stub, MemberFile { entries, link, ..MemberFile::new(stub.clone()) });
+            self.put(
+                &stub,
+                MemberFile { entries, seen, link, history_rows, ..MemberFile::new(stub.clone()) },
+            );
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::engine::Push;
 use crate::engine::flight::Earlier;
 use crate::line;
 use crate::model::{DeliveryId, EnrollmentId, LineUserId, MemberId, RetryKey, ScenarioId, StepId};
+use crate::mutation::{self, Mutation};
 use crate::store::{
     self, Batch, OutboxRow, Store, StoreError, StoredBody, StoredDelivery, StoredMulticast, StoredParcel,
 };
@@ -136,8 +137,12 @@ impl Outbox {
     ) -> Result<(), StoreError> {
         let (body, shared) = load_body(store, &stored.body)?;
         let bytes = body.map(|body| [&stored.head, &*body, &stored.tail].concat().into_bytes());
-        let parcel =
+        let mut parcel =
             parcel_of(stored, of, bytes.unwrap_or_default()).map_err(|what| unreadable_parcel(row, what))?;
+        if mutation::is(Mutation::OtherBytesOnRecovery) {
+            parcel.bytes = [&*parcel.bytes, b" "].concat().into();
+            parcel.whole = hash(&parcel.bytes);
+        }
         self.recovered(parcel, Place { row, parts: 0, body: shared }, None, now);
         Ok(())
     }
@@ -173,7 +178,8 @@ impl Outbox {
 
     fn recovered(&mut self, parcel: Parcel, place: Place, fell_at: Option<Timestamp>, now: Timestamp) {
         let key = parcel.retry_key;
-        self.add(parcel, place, Earlier::Ambiguous);
+        let is_unsent = mutation::is(Mutation::RecoveredAsUnsent);
+        self.add(parcel, place, if is_unsent { Earlier::NotSent } else { Earlier::Ambiguous });
         self.parcels.get_mut(&key).expect("it was added above").fell_at = fell_at;
         self.wait(key, now);
     }
@@ -294,7 +300,9 @@ impl Outbox {
     }
 
     fn close_row(&mut self, row: &mut OutboxRow, batch: &mut Batch) {
-        batch.put_outbox(self.next_row, row);
+        if !mutation::is(Mutation::RowNotWritten) {
+            batch.put_outbox(self.next_row, row);
+        }
         row.parcels.clear();
         self.next_row += 1;
     }
@@ -431,6 +439,9 @@ impl Outbox {
     /// True once no attempt may be made any more, because LINE may have forgotten the key.
     pub(super) fn is_over(&self, parcel: &Parcel, now: Moment) -> bool {
         let ageless = self.parcels.get(&parcel.retry_key).is_some_and(|entry| entry.ageless);
+        if mutation::is(Mutation::AgeByTheWallAlone) {
+            return now.wall.duration_since(parcel.first_attempt.wall) >= CUTOFF;
+        }
         ageless || now.since(parcel.first_attempt) >= CUTOFF
     }
 

@@ -16,9 +16,10 @@ use crate::engine::flight::{Earlier, Fate, Next, before_attempt};
 use crate::engine::{self, Context, Input, Push, Refusal, Resolution, Sending, Taken, Unknown, Verdict};
 use crate::line;
 use crate::model::{
-    Delivery, DeliveryId, Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, Settlement, Standing,
-    limits,
+    Delivery, DeliveryId, Enrollment, Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, Settlement,
+    Standing, limits,
 };
+use crate::mutation::{self, Mutation};
 use crate::scenario::ScenarioSet;
 use crate::store::{
     self, Batch, Counted, Counters, Epoch, Meta, RestoredRow, Store, StoreError, SweepRow, UnknownRow,
@@ -205,6 +206,9 @@ impl Turns {
 
     /// When the store was restored, if it was.
     fn restored_at(&self) -> Option<Timestamp> {
+        if mutation::is(Mutation::RestoreForgotten) {
+            return None;
+        }
         let restored = self.restored.as_ref()?;
         Timestamp::from_millisecond(restored.restored_ms).ok()
     }
@@ -235,7 +239,8 @@ impl Turns {
     }
 
     fn may_send(&self) -> bool {
-        self.holds.is_empty() && !self.outbox.is_full() && !self.draining
+        let is_open = self.holds.is_empty() || mutation::is(Mutation::HoldIgnored);
+        is_open && !self.outbox.is_full() && !self.draining
     }
 
     /// Queues nothing from now on: what is due waits for the next start.
@@ -251,7 +256,7 @@ impl Turns {
     /// What the store says. Nothing of this turn may be told to anybody, and no further one be taken.
     pub fn take(&mut self, queue: &mut VecDeque<Command>, now: Moment) -> Result<Effects, StoreError> {
         let store = Arc::clone(&self.store);
-        let clock = self.watch.look(now);
+        let clock = self.watch.look(now).filter(|_| !mutation::is(Mutation::ClockBelieved));
         let mut work = Work::new(self, now);
         work.clock(clock);
         work.fill(queue, &*store)?;
@@ -723,7 +728,7 @@ impl<'a> Work<'a> {
             self.turns.outbox.remove(key, &mut self.batch);
             return Ok(());
         }
-        if self.turns.outbox.is_over(parcel, self.moment) {
+        if self.turns.outbox.is_over(parcel, self.moment) && !mutation::is(Mutation::CutoffIgnored) {
             return self.conclude(parcel, |_| gone("window"));
         }
         if !outbox::is_whole(parcel) {
@@ -734,8 +739,8 @@ impl<'a> Work<'a> {
             if !parcel.is_multicast() || (earlier == Earlier::NotSent && is_the_same_for_all) {
                 return self.conclude(parcel, |_| gone(&reason));
             }
-            if earlier == Earlier::NotSent {
-                return self.conclude(parcel, |_| gone(FOR_ANOTHER));
+            if earlier == Earlier::NotSent || mutation::is(Mutation::AmbiguousMulticastCutAnew) {
+                return self.conclude(parcel, |_| Fate::Withdrawn(FOR_ANOTHER.into()));
             }
             self.turns.outbox.fall(key, self.now, &mut self.batch);
         }
@@ -753,6 +758,11 @@ impl<'a> Work<'a> {
         };
         match wait {
             Some(until) => self.turns.outbox.wait(key, until.min(cutoff_of(parcel))),
+            None if mutation::is(Mutation::NewKeyOnRetry) => {
+                let retry_key = RetryKey(uuid::Uuid::from_u128(!key.0.as_u128()));
+                self.turns.outbox.failed(key, earlier, self.now);
+                self.effects.push(Effect::Attempt(Arc::new(Parcel { retry_key, ..Parcel::clone(parcel) })));
+            }
             None => self.effects.push(Effect::Attempt(Arc::clone(parcel))),
         }
         Ok(())
@@ -817,6 +827,9 @@ impl<'a> Work<'a> {
     fn conclude(&mut self, parcel: &Arc<Parcel>, fate: impl Fn(usize) -> Fate) -> Result<(), StoreError> {
         let aboard = self.turns.outbox.aboard(parcel);
         self.turns.outbox.remove(parcel.retry_key, &mut self.batch);
+        if mutation::is(Mutation::OutcomeDropped) {
+            return Ok(());
+        }
         for (place, carried) in aboard {
             let id = self.resolve(&carried.member)?;
             let Carried { enrollment, id: delivery, .. } = carried;
@@ -907,6 +920,24 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Lets deliveries of runs whose fate is unknown be those of the member that the runs are of now.
+    pub(super) fn hand_over_unknown(&mut self, runs: &[Enrollment], to: &MemberId) -> Result<(), StoreError> {
+        for run in runs {
+            for record in &run.steps {
+                if record.settled.is_none_or(|settled| settled.how != Settlement::Unknown) {
+                    continue;
+                }
+                let (revision, generation) = (record.revision, record.generation);
+                let step = record.step.clone();
+                let id = Delivery { enrollment: run.id, step, revision, generation }.id();
+                if let Some(row) = self.unknown_row(id)? {
+                    self.unknown.insert(id, Some(UnknownRow { member: Some(to.to_string()), ..row }));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Settles a delivery whose fate is unknown by an operator's word.
     fn settle_unknown(&mut self, id: DeliveryId, resolution: Resolution) -> Result<Answer, StoreError> {
         let Some(row) = self.unknown_row(id)? else {
@@ -952,14 +983,17 @@ impl<'a> Work<'a> {
         if let Some(link) = &file.link {
             let stub = MemberId::provisional(&link.user);
             if stub != *id {
-                if self.file(&stub)?.file.is_some() {
+                if let Some(claim) = &self.file(&stub)?.file {
+                    for number in 0..claim.history_rows {
+                        self.batch.delete_history(&stub, number);
+                    }
                     self.delete(&stub);
                 }
                 // the friend may come back before the member does
                 ids.push(stub);
             }
         }
-        if !file.entries.is_empty() {
+        if !file.entries.is_empty() && !mutation::is(Mutation::NoTombstone) {
             for id in ids {
                 self.batch.put_tombstone(&self.turns.salt, &id, &file.entries);
                 self.erased.insert(id, file.entries.clone());
@@ -1168,8 +1202,11 @@ impl<'a> Work<'a> {
             self.batch.put_counters(of, &self.turns.counters[of]);
         }
         let store = &self.turns.store;
-        if !self.batch.is_empty() {
-            store.commit(&self.batch, Epoch::EMBEDDED)?;
+        if !self.batch.is_empty()
+            && let Err(error) = store.commit(&self.batch, Epoch::EMBEDDED)
+            && !mutation::is(Mutation::FailedCommitIgnored)
+        {
+            return Err(error);
         }
         for (id, from, to) in moves {
             if from.is_some() || to.is_some() {

@@ -101,7 +101,7 @@ impl ClockWatch {
             return None;
         }
         self.line_ahead = Some(ahead);
-        let differs = ahead.saturating_sub(self.confirmed_ahead).abs();
+        let differs = ahead.abs().min(ahead.saturating_sub(self.confirmed_ahead).abs());
         match self.doubt {
             None if differs > MAX_DIFFERENCE => {
                 self.doubt = Some(Doubt::LineDiffers);

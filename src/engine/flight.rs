@@ -11,6 +11,7 @@ use crate::model::{
     Delivery, DeliveryId, Ended, EnrollmentId, Flight, LineUserId, MemberFile, Settled, Settlement, Standing,
     StepId, What,
 };
+use crate::mutation::{self, Mutation};
 
 /// What became of a delivery in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +76,10 @@ pub fn before_attempt(
 ) -> Next {
     let run = file.and_then(|file| file.enrollments.iter().find(|run| run.id == enrollment));
     let (Some(file), Some(run)) = (file, run) else { return Next::Settled };
-    let Standing::InFlight(flight) = &run.now else { return Next::Settled };
+    let settled = if mutation::is(Mutation::SettledIsReplayed) { Next::Attempt } else { Next::Settled };
+    let Standing::InFlight(flight) = &run.now else { return settled };
     if flight.delivery != delivery {
-        return Next::Settled;
+        return settled;
     }
     let stop = |reason: &str| {
         Next::Stop(match earlier {
@@ -85,10 +87,12 @@ pub fn before_attempt(
             Earlier::Ambiguous => Fate::Unknown(reason.into()),
         })
     };
-    if file.link.as_ref().is_none_or(|link| link.user != *to) {
+    if file.link.as_ref().is_none_or(|link| link.user != *to) && !mutation::is(Mutation::LinkIgnored) {
         return stop("link");
     }
-    if let Some(reason) = suppression::suppression(file) {
+    if let Some(reason) = suppression::suppression(file)
+        && !mutation::is(Mutation::BlockIgnored)
+    {
         return stop(reason.word());
     }
     let Some(scenario) = context.scenarios.get(&run.scenario) else { return stop("removed") };
@@ -99,11 +103,15 @@ pub fn before_attempt(
         return stop("anchor");
     }
     let step = scenario.step(&flight.step);
-    if let Some(step) = step {
-        let before_anchor = super::schedule::is_before_anchor(scenario, step, run);
-        if before_anchor && context.now >= run.anchor {
-            return stop("anchor");
-        }
+    if step.is_none() && earlier == Earlier::NotSent {
+        return stop("removed");
+    }
+    let before_anchor = match step {
+        Some(step) => super::schedule::is_before_anchor(scenario, step, run),
+        None => scenario.anchor.is_some() && flight.due < run.anchor,
+    };
+    if before_anchor && context.now >= run.anchor && !mutation::is(Mutation::LateAfterAnchor) {
+        return stop("anchor");
     }
     let hours = step.and_then(|step| step.hours).or(scenario.hours);
     if let Some(hours) = hours {
@@ -126,7 +134,7 @@ impl Turn<'_> {
         if flight.delivery != delivery {
             return;
         }
-        let Flight { step, revision, due, .. } = flight.clone();
+        let Flight { step, revision, since, due, .. } = flight.clone();
         let settlement = match fate {
             Fate::Accepted => {
                 self.note_step(index, &step, What::Accepted, None, Some(due));
@@ -151,11 +159,17 @@ impl Turn<'_> {
             Some(_) if self.moved_since(index, &step, revision) => {
                 self.file.enrollments[index].now = Standing::Waiting { until: self.context.now };
             }
-            Some(settlement) => self.settle_step(index, &step, settlement),
+            Some(settlement) => {
+                self.settle_step(index, &step, settlement);
+                if self.context.restored_at.is_some_and(|restored_at| since <= restored_at) {
+                    // the other daemon may have gone on from here
+                    self.file.enrollments[index].reached_at = due;
+                }
+            }
             None => {
                 let run = &mut self.file.enrollments[index];
                 let record = record_mut(run, &step);
-                record.generation += 1;
+                record.generation += u32::from(!mutation::is(Mutation::GenerationKept));
                 record.alone |= matches!(fate, Fate::Parted(_));
                 run.now = Standing::Waiting { until: self.context.now };
             }

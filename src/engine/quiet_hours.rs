@@ -4,6 +4,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::mutation::{self, Mutation};
 use crate::scenario::Hours;
 
 /// Moves `due` to the first instant at or after it that is inside the send window.
@@ -52,6 +53,9 @@ const MAX_JUMP_MINUTES: u32 = 1440;
 
 /// True if `instant` is inside the send window.
 pub fn is_open(instant: Timestamp, window: Hours, zone: &TimeZone) -> bool {
+    if mutation::is(Mutation::HoursOfAnotherZone) && *zone != TimeZone::UTC {
+        return is_open(instant, window, &TimeZone::UTC);
+    }
     let time = zone.to_datetime(instant).time();
     let minute = u16::try_from(time.hour()).expect("hours are 0 to 23") * 60
         + u16::try_from(time.minute()).expect("minutes are 0 to 59");

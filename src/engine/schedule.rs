@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 use super::quiet_hours;
 use crate::model::Enrollment;
+use crate::mutation::{self, Mutation};
 use crate::scenario::{Hours, Offset, Scenario, Step, Timing};
 
 /// How far behind a step at or after the anchor may go out where nothing else is said.
@@ -31,6 +32,7 @@ impl Slot {
     pub fn is_late(&self, instant: Timestamp) -> bool {
         let behind = instant.duration_since(self.due);
         match self.before {
+            Some(_) if mutation::is(Mutation::LateAfterAnchor) => false,
             Some(anchor) => instant >= anchor || self.late.is_some_and(|late| behind > late),
             None => behind > self.late.unwrap_or(DEFAULT_LATE),
         }

@@ -9,8 +9,9 @@ use crate::model::{
     Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, MemberFile,
     ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
 };
+use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, Expression, Failure, Names, Scope, parse_instant};
-use crate::scenario::{Again, Enter, Goal, Scenario, Update};
+use crate::scenario::{Again, Enter, Exit, Goal, Scenario, Update};
 
 /// Why something was not taken in; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +87,10 @@ impl Turn<'_> {
     fn remember(&mut self, id: u64) -> bool {
         let now = self.context.now;
         let seen = &mut self.file.seen;
-        if seen.iter().any(|event| event.id == id && now.duration_since(event.at) <= limits::SEEN_EVENTS_FOR)
+        if !mutation::is(Mutation::DuplicatesIgnored)
+            && seen
+                .iter()
+                .any(|event| event.id == id && now.duration_since(event.at) <= limits::SEEN_EVENTS_FOR)
         {
             return false;
         }
@@ -120,7 +124,8 @@ impl Turn<'_> {
             for goal in scenario.goal.iter().filter(|goal| goal.on == event.name) {
                 self.convert(scenario, goal, event, &data);
             }
-            for exit in scenario.exit.iter().filter(|exit| exit.on == event.name) {
+            let hears = |exit: &&Exit| exit.on == event.name && !mutation::is(Mutation::ExitIgnored);
+            for exit in scenario.exit.iter().filter(hears) {
                 let rule = Rule { condition: exit.condition, key: exit.key };
                 for index in self.matching(scenario, rule, &data) {
                     self.exit(index, &format!("event({})", event.name));

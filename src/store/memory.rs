@@ -36,6 +36,12 @@ impl MemoryStore {
         state.visible = state.durable.clone();
     }
 
+    /// Another store with what is visible in this one, as a backup would hold it.
+    pub fn copied(&self) -> MemoryStore {
+        let rows = self.state().visible.clone();
+        MemoryStore(Mutex::new(State { durable: rows.clone(), visible: rows, ..State::default() }))
+    }
+
     /// How many batches a power cut would put in doubt.
     pub fn unflushed(&self) -> usize {
         self.state().unflushed.len()

@@ -22,9 +22,11 @@ fn all() -> Vec<(String, String)> {
 }
 
 /// `cli → http, dispatch → store, line → engine → scenario → model`: each uses what stands to its right.
+/// The faults of `mutation` may be put in anywhere.
 #[test]
 fn modules_use_only_what_stands_to_their_right() {
-    let allowed: [(&str, &[&str]); 10] = [
+    let allowed: [(&str, &[&str]); 11] = [
+        ("mutation", &[]),
         ("clock", &[]),
         ("model", &[]),
         ("scenario", &["model"]),
@@ -46,7 +48,7 @@ fn modules_use_only_what_stands_to_their_right() {
             }
             for used in line.match_indices("crate::").map(|(at, _)| &line[at + 7..]) {
                 let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if used != module && !allowed.contains(&used.as_str()) {
+                if used != module && used != "mutation" && !allowed.contains(&used.as_str()) {
                     wrong.push(format!("src/{file}:{number}: {module} uses {used}"));
                 }
             }

@@ -64,7 +64,8 @@ fn a_clock_that_is_not_lines_is_in_doubt_until_it_is_or_an_operator_confirms_it(
         watch.heard_line(seconds(305), moment(6, BOOT, 106)),
         Some(Change::Trusted { was_moved: true })
     );
-    assert_eq!(watch.confirm(moment(7, BOOT, 107)), None, "there is nothing to confirm");
+    assert_eq!(watch.heard_line(seconds(1), moment(7, BOOT, 107)), None, "set right, it needs no word");
+    assert_eq!(watch.confirm(moment(8, BOOT, 108)), None, "there is nothing to confirm");
 }
 
 #[test]

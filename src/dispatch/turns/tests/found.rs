@@ -443,3 +443,56 @@ fn a_link_that_moves_in_the_turn_that_began_a_run_takes_the_push_back() {
     rig.ask(Action::Attempted { retry_key: rig.attempts[0].0, attempted: Attempted::Accepted });
     assert!(rig.happened.contains(&"accepted first".to_owned()), "{:?}", rig.happened);
 }
+
+#[test]
+fn a_line_user_that_was_let_go_is_not_sent_again_for_an_event_that_comes_twice() {
+    for whom in [Whom::LineUser(user(1)), m("m")] {
+        let mut rig = Rig::new(TWO_STEPS);
+        if whom == m("m") {
+            rig.link("m", user(1), IfTaken::Refuse);
+        }
+        rig.ev(whom, "go", "1", json!({}));
+        rig.settle_down(accept);
+        rig.link("m", user(1), IfTaken::Refuse);
+        rig.link("m", user(2), IfTaken::Refuse);
+        assert_eq!(rig.ev(Whom::LineUser(user(1)), "go", "1", json!({})), Answer::Duplicate);
+        rig.settle_down(accept);
+        assert_eq!(rig.attempts.len(), 2, "each step once");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_what_a_friend_did_before_it_became_a_member_that_is_erased() {
+    let mut rig = Rig::new(TWO_STEPS);
+    for n in 0..12 {
+        let (name, id) = (EventName::new("go").unwrap(), Some(format!("{n}")));
+        let event = Event { id, name, at: rig.now, data: Default::default() };
+        rig.queue.push_back(command(Action::Event { member: Whom::LineUser(user(1)), event }));
+        rig.settle_down(accept);
+    }
+    let stub = MemberId::provisional(&user(1));
+    let rows = |rig: &Rig| store::page_history(&*rig.store, &stub, 0, 99).unwrap().len();
+    assert_ne!(rows(&rig), 0, "it did a lot");
+    rig.link("m", user(1), IfTaken::Refuse);
+    rig.ask(Action::Erase { member: MemberId::new("m").unwrap() });
+    assert_eq!(rows(&rig), 0);
+}
+
+#[test]
+fn a_reminder_that_a_reload_removes_does_not_go_out_after_its_anchor() {
+    for (attempted, expected) in
+        [(Attempted::NotSent, "withdrawn soon removed"), (Attempted::Ambiguous, "unknown soon anchor")]
+    {
+        let mut rig = Rig::new(BOOK);
+        rig.member("m");
+        rig.ev(m("m"), "go", "1", json!({"t": "2026-03-02T05:00:00Z"}));
+        rig.pass(SignedDuration::from_hours(1));
+        rig.settle_down(|_| Some(attempted.clone()));
+        let without = BOOK.replace("  - step: soon\n    before: 1h\n    push: soon\n", "");
+        rig.ask(Action::Reload { scenarios: scenarios(&without), files: Vec::new() });
+        rig.pass(SignedDuration::from_hours(1));
+        rig.settle_down(accept);
+        assert_eq!(rig.attempts.len(), 1, "{:?}", rig.attempts);
+        assert!(rig.happened.contains(&expected.to_owned()), "{:?}", rig.happened);
+    }
+}
