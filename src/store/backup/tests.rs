@@ -215,8 +215,8 @@ fn a_restored_store_tells_of_it() {
     assert_eq!(row.restored_ms, restored().as_millisecond());
     assert_eq!(get_number(&*store, Meta::Format).unwrap(), Some(u64::from(FORMAT)));
     let sequence = get_number(&*store, Meta::Sequence).unwrap().unwrap();
-    let guard = std::fs::read_to_string(data.join("sequence")).unwrap();
-    assert_eq!((sequence.to_string(), sequence), (guard, 1), "the guard is at the new store's own");
+    let guard: u64 = std::fs::read_to_string(data.join("sequence")).unwrap().trim().parse().unwrap();
+    assert_eq!((sequence, sequence), (guard, 1), "the guard is at the new store's own");
     let mut names: Vec<_> =
         std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
