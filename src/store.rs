@@ -28,8 +28,8 @@ pub use keys::{DueKey, Key};
 pub use memory::MemoryStore;
 pub use record::{
     ClockRow, Counted, Counters, OutboxRow, RestoredRow, StoredBody, StoredDelivery, StoredMulticast,
-    StoredParcel, SweepRow, UnknownRow, decode_clock, decode_restored, decode_sweep, delivery_bytes,
-    encode_clock, encode_member, encode_restored, encode_sweep, parcel_bytes,
+    StoredParcel, SweepRow, UnknownRow, decode_clock, decode_restored, decode_sweep, encode_clock,
+    encode_member, encode_restored, encode_sweep, parcel_bytes,
 };
 
 /// The newest format of stored records that this version reads, and the one it writes.

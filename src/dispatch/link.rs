@@ -54,7 +54,7 @@ impl Work<'_> {
             return Ok(answer);
         }
         if let Some(adopted) = adopted_runs {
-            self.hand_over_unknown(&adopted, id)?;
+            self.hand_over(&adopted, id)?;
         }
         if let Some(former) = former {
             let away = Change { link: Some(LinkChange::Away { user: user.clone() }), ..Change::default() };

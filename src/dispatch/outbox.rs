@@ -22,6 +22,10 @@ use crate::store::{
     self, Batch, OutboxRow, Store, StoreError, StoredBody, StoredDelivery, StoredMulticast, StoredParcel,
 };
 
+/// Deliveries of a multicast in one row: with the longest member ids some 15 KB. Fixed, so that one can be
+/// written again by itself.
+const DELIVERIES_PER_PART: usize = 80;
+
 /// The size of a row beyond which the next parcel starts a new one.
 const MAX_ROW_BYTES: usize = 15 * 1024;
 
@@ -278,22 +282,12 @@ impl Outbox {
             bytes: bytes.into(),
         };
         let (body, shared) = self.store_body(&first.messages, batch);
-        let mut parts: Vec<Vec<StoredDelivery>> = vec![Vec::new()];
-        let mut part_bytes = 0;
-        for stored in parcel.deliveries.iter().map(stored_delivery) {
-            let size_bytes = store::delivery_bytes(&stored);
-            if part_bytes + size_bytes > MAX_ROW_BYTES {
-                parts.push(Vec::new());
-                part_bytes = 0;
-            }
-            part_bytes += size_bytes;
-            parts.last_mut().expect("there is a first part").push(stored);
-        }
+        let parts = parcel.deliveries.chunks(DELIVERIES_PER_PART);
         let row = self.next_row;
         let place = Place { row, parts: parts.len() as u64, body: shared };
         batch.put_outbox(row, &multicast_row(&parcel, body, place.parts, None));
         for (number, part) in (row + 1..).zip(parts) {
-            batch.put_outbox(number, &OutboxRow { part: Some(part), ..OutboxRow::default() });
+            batch.put_outbox(number, &part_row(part));
         }
         self.next_row += 1 + place.parts;
         self.add(parcel, place, Earlier::NotSent)
@@ -384,6 +378,20 @@ impl Outbox {
         let place = entry.parcel.deliveries.iter().position(|carried| carried.id == delivery);
         entry.gone.extend(place);
         entry.gone.len() == entry.parcel.deliveries.len()
+    }
+
+    /// Lets a delivery in a multicast be of another member's run from now on: the run was handed over, and
+    /// what becomes of the delivery must be told there, whoever the LINE user is by then.
+    pub(super) fn hand_over(&mut self, delivery: DeliveryId, to: &MemberId, batch: &mut Batch) {
+        let Some(entry) = self.shared.get(&delivery).and_then(|key| self.parcels.get_mut(key)) else {
+            return;
+        };
+        let Some(place) = entry.parcel.deliveries.iter().position(|own| own.id == delivery) else { return };
+        Arc::make_mut(&mut entry.parcel).deliveries[place].member = to.clone();
+        let part = place / DELIVERIES_PER_PART;
+        let deliveries = entry.parcel.deliveries.chunks(DELIVERIES_PER_PART).nth(part);
+        let row = entry.row + 1 + part as u64;
+        batch.put_outbox(row, &part_row(deliveries.expect("the place is in one of the parts")));
     }
 
     /// Notes, for good, that somebody in a multicast should not get it any more.
@@ -633,6 +641,10 @@ fn multicast_row(parcel: &Parcel, body: StoredBody, parts: u64, fell_at: Option<
         fell_ms: fell_at.map(Timestamp::as_millisecond),
     };
     OutboxRow { multicast: Some(stored), ..row_at(parcel.first_attempt) }
+}
+
+fn part_row(deliveries: &[Carried]) -> OutboxRow {
+    OutboxRow { part: Some(deliveries.iter().map(stored_delivery).collect()), ..OutboxRow::default() }
 }
 
 fn stored_delivery(carried: &Carried) -> StoredDelivery {

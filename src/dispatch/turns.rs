@@ -920,9 +920,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Lets deliveries of runs whose fate is unknown be those of the member that the runs are of now.
-    pub(super) fn hand_over_unknown(&mut self, runs: &[Enrollment], to: &MemberId) -> Result<(), StoreError> {
+    /// Lets what is in flight of these runs, and what is unknown, be of the member that the runs are of now:
+    /// the friend's own id may mean another member later.
+    pub(super) fn hand_over(&mut self, runs: &[Enrollment], to: &MemberId) -> Result<(), StoreError> {
         for run in runs {
+            if let Standing::InFlight(flight) = &run.now {
+                self.turns.outbox.hand_over(flight.delivery, to, &mut self.batch);
+            }
             for record in &run.steps {
                 if record.settled.is_none_or(|settled| settled.how != Settlement::Unknown) {
                     continue;

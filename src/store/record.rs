@@ -342,11 +342,6 @@ pub(super) fn decode_unknown(bytes: &[u8]) -> Result<UnknownRow, StoreError> {
     decode("an unknown delivery", bytes)
 }
 
-/// The size of a delivery in a part of a multicast, in bytes.
-pub fn delivery_bytes(delivery: &StoredDelivery) -> usize {
-    minicbor::len(delivery)
-}
-
 /// One request to LINE as it is stored before its first byte leaves.
 #[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
 pub struct StoredParcel {

@@ -110,6 +110,8 @@ pub(crate) enum Answered {
 pub(crate) struct Request {
     pub(crate) key: u128,
     pub(crate) bytes: Arc<[u8]>,
+    /// A process before this one queued it: it may have left already, whether it was seen to or not.
+    pub(crate) is_recovered: bool,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,7 @@ pub(crate) struct Daemon {
     asked: VecDeque<(u64, oneshot::Receiver<Answer>)>,
     unflushed: VecDeque<Effects>,
     released: VecDeque<Effect>,
+    opened_at: Timestamp,
 }
 
 impl Daemon {
@@ -147,6 +150,7 @@ impl Daemon {
             asked: VecDeque::new(),
             unflushed: VecDeque::new(),
             released: VecDeque::new(),
+            opened_at: instant(now.wall),
         }
     }
 
@@ -238,7 +242,9 @@ impl Daemon {
                 Out::Answer(ticket, answered(&answer))
             }
             Effect::Attempt(parcel) => {
-                Out::Attempt(Request { key: parcel.retry_key.0.as_u128(), bytes: Arc::clone(&parcel.bytes) })
+                let (key, bytes) = (parcel.retry_key.0.as_u128(), Arc::clone(&parcel.bytes));
+                let is_recovered = parcel.first_attempt.wall <= self.opened_at;
+                Out::Attempt(Request { key, bytes, is_recovered })
             }
             Effect::Happened(what) => Out::Happened(format!("{} {}", what.member, told(&what.happening))),
             Effect::ConfirmQuota => Out::ConfirmQuota,

@@ -9,7 +9,7 @@ use amadare::model::What;
 use amadare::scenario::Hours;
 use jiff::Timestamp;
 
-use crate::daemon::{Answered, Ask, Daemon, Outcome, instant, user_text};
+use crate::daemon::{Answered, Ask, Daemon, Outcome, Request, instant, user_text};
 use crate::history::{MEMBERS, SECOND, USERS, Whom};
 use crate::scenarios::{self, Told, rank, told};
 
@@ -92,12 +92,21 @@ pub(crate) struct Oracle {
     order: HashMap<(u32, u32, u8, u32), u32>,
     reloads: u32,
     /// Requests that were handed out, and since when one in them should not get them any more.
-    handed_out: HashMap<u128, Option<i64>>,
+    handed_out: HashMap<u128, HandedOut>,
     /// How often an operator has asked for a text to be sent again.
     again: BTreeMap<(u32, String, u32), u32>,
     /// An operator has stopped all sends, and was told so.
     is_held: bool,
     counts: Counts,
+}
+
+/// A request that was handed out.
+#[derive(Clone, Debug, Default)]
+struct HandedOut {
+    /// Since when one in it should not get it any more.
+    fallen: Option<i64>,
+    /// Whose runs it was for when it was handed out first, by recipient, if that is sure.
+    holders: Vec<Option<Whom>>,
 }
 
 /// What is compared with the journals at the end.
@@ -401,16 +410,23 @@ impl Oracle {
     ///
     /// A multicast that was handed out before may go out again unchanged for a while, whoever has fallen
     /// out of it.
-    pub(crate) fn released(&mut self, to: &[u8], text: &str, key: u128, now: i64) -> Result<(), Broken> {
+    pub(crate) fn released(
+        &mut self,
+        to: &[u8],
+        text: &str,
+        request: &Request,
+        now: i64,
+    ) -> Result<(), Broken> {
+        let key = request.key;
         if self.settled.contains(&key) {
             return Err(Broken::new("settled stays settled", text));
         }
-        let is_replay = to.len() > 1 && self.handed_out.contains_key(&key);
+        let is_replay = to.len() > 1 && (request.is_recovered || self.handed_out.contains_key(&key));
         let fallen = to.iter().find_map(|to| self.may_get(*to, text).err());
-        let since = self.handed_out.entry(key).or_insert(None);
+        let handed_out = self.handed_out.entry(key).or_default();
         match fallen {
             Some(broken) if !is_replay => Err(broken),
-            Some(broken) => match now - *since.get_or_insert(now) > REPLAYED {
+            Some(broken) => match now - *handed_out.fallen.get_or_insert(now) > REPLAYED {
                 true => Err(broken),
                 false => Ok(()),
             },
@@ -478,6 +494,8 @@ impl Oracle {
             return Err(Broken::new("whole", format!("`{text}` comes from an event nobody sent")));
         };
         debug_assert_eq!(entered.scenario, scenario);
+        // what an operator asks for again is of a run that may have ended since
+        let is_again = self.again.contains_key(&(serial, step.to_owned(), version));
         if self.is_sure() {
             let holder = self.resolve(Whom::User(to));
             match entered.homes.get(&holder) {
@@ -486,7 +504,7 @@ impl Oracle {
                         format!("`{text}` goes to {holder:?}, and its runs are of {:?}", entered.homes);
                     return Err(Broken::new("right person", detail));
                 }
-                Some(home) if home.ended => {
+                Some(home) if home.ended && !is_again => {
                     return Err(Broken::new("exit", format!("`{text}` to {holder:?}")));
                 }
                 Some(_) => {}
@@ -498,6 +516,7 @@ impl Oracle {
             && entered.homes.len() == 1
             && asked < newer
             && anchor != newest
+            && !is_again
         {
             let detail = format!("`{text}`, and the anchor has moved to that of {}", entered.moved_to);
             return Err(Broken::new("moved anchor", detail));
@@ -559,9 +578,19 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whose run a request is for, if that is sure.
-    pub(crate) fn holder(&self, to: u8) -> Option<Whom> {
-        self.is_sure().then(|| self.resolve(Whom::User(to)))
+    /// Whose runs a request that was just released is for, by recipient, if that is sure. Those of a
+    /// multicast stay what they were.
+    pub(crate) fn holders(&mut self, to: &[u8], request: &Request) -> Vec<Option<Whom>> {
+        let known = self.handed_out.get(&request.key).map(|before| before.holders.clone());
+        if to.len() > 1
+            && let Some(known) = known.filter(|known| !known.is_empty())
+        {
+            return known;
+        }
+        let is_sure = self.is_sure() && (to.len() == 1 || !request.is_recovered);
+        let holders: Vec<_> = to.iter().map(|to| is_sure.then(|| self.resolve(Whom::User(*to)))).collect();
+        self.handed_out.entry(request.key).or_default().holders.clone_from(&holders);
+        holders
     }
 
     /// Nothing is left to do: everything acknowledged has had its effect.

@@ -152,8 +152,7 @@ fn written(variant: usize) -> Vec<(&'static str, String)> {
 }
 
 fn scenario(id: &str, head: &str, steps: &[Step]) -> String {
-    // one text for each: the oracle does not allow for all that a multicast may do yet
-    let name = if id == "news" { " {{ member.id }}" } else { " {{ member.name | default('x') }}" };
+    let name = if id == "news" { "" } else { " {{ member.name | default('x') }}" };
     let mut text = format!("scenario: {id}\n{head}steps:\n");
     for (step, timing) in steps {
         let timing = if timing.is_empty() { String::new() } else { format!("    {timing}\n") };

@@ -534,8 +534,8 @@ impl World {
                         format!("`{text}` while the clock is {hours:.1} h wrong"),
                     ));
                 }
-                self.oracle.released(&to, &text, request.key, self.now)?;
-                let holders = to.iter().map(|to| self.oracle.holder(*to)).collect();
+                self.oracle.released(&to, &text, &request, self.now)?;
+                let holders = self.oracle.holders(&to, &request);
                 let errand = Errand { request, holders, variant: self.oracle.variant() };
                 let wait = if self.rng.percent(80) { 0 } else { self.rng.range(0, 3 * SECOND) };
                 self.at(self.now + wait, Timed::Leaves(errand));

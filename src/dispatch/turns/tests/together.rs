@@ -264,3 +264,33 @@ fn an_erased_members_push_is_off_the_disk_at_once_and_its_neighbours_are_not() {
     assert_eq!(count(&rig, "accepted only"), 4);
     assert_eq!(rig.turns.unknown(), 1, "the erased one's may have been accepted");
 }
+
+#[test]
+fn what_a_friend_had_in_flight_is_settled_where_its_run_is_however_the_link_moves() {
+    for crashes in [false, true] {
+        let mut rig = Rig::new(SAME);
+        rig.member("m0");
+        rig.event("m0", "e");
+        let name = EventName::new("go").unwrap();
+        let event = Event { id: Some("f".into()), name, at: rig.now, data: Default::default() };
+        let member = Whom::LineUser(user_of("friend"));
+        rig.queue.push_back(command(Action::Event { member, event }));
+        rig.settle_down(|_| None);
+        assert_eq!(recipients(&rig.attempts[0].1).len(), 2);
+        // the friend becomes m0, and then somebody else
+        for owner in ["m0", "other"] {
+            let link = Some(LinkRequest { user: user_of("friend"), taken: IfTaken::Move });
+            let member = MemberId::new(owner).unwrap();
+            rig.queue.push_back(command(Action::Change { member, change: Change::default(), link }));
+            rig.settle_down(|_| None);
+        }
+        if crashes {
+            rig.crash(0);
+        }
+        let (retry_key, attempted) = (rig.attempts[0].0, Attempted::Accepted);
+        rig.queue.push_back(command(Action::Attempted { retry_key, attempted }));
+        rig.settle_down(accept);
+        let file = store::load_members(&*rig.store, &[MemberId::new("m0").unwrap()]).unwrap().remove(0);
+        assert_eq!(file.unwrap().enrollments, [], "nothing waits for an answer that was given");
+    }
+}
