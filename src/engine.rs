@@ -282,15 +282,17 @@ impl Turn<'_> {
                         Settlement::Late if was_queued => (What::Expired, Settlement::Expired),
                         settlement => (What::Skipped, settlement),
                     };
+                    let due = schedule::slot(&scenario, step, &self.file.enrollments[index]).due;
                     self.note_step(index, &step.id, what, Some(reason.word()), None);
                     self.settle_step(index, &step.id, settlement);
+                    self.go_on_from(index, due);
                 }
                 Decision::Unknown { due } => {
+                    self.renew_identity(index, &step.id);
                     let delivery = self.delivery_of(index, &step.id);
                     self.note_unknown(index, delivery, due, "restored");
                     self.settle_step(index, &step.id, Settlement::Unknown);
-                    // the other daemon may have gone on from here
-                    self.file.enrollments[index].reached_at = due;
+                    self.go_on_from(index, due);
                 }
                 Decision::Push { due } => {
                     if let Err(reason) = self.push(&scenario, index, step, due) {
@@ -318,7 +320,7 @@ impl Turn<'_> {
         }
         if self.context.sending == Sending::Held {
             // nothing is decided by a clock or a world that may be another once sends are open again
-            return Decision::Wait { until: slot.look_at };
+            return Decision::Wait { until: slot.due };
         }
         let goes_out = match slot.hours {
             Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
@@ -394,6 +396,7 @@ impl Turn<'_> {
         }
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
         let alone = record_mut(&mut self.file.enrollments[index], &step.id).alone;
+        self.renew_identity(index, &step.id);
         let delivery = self.delivery_of(index, &step.id);
         let run = &mut self.file.enrollments[index];
         run.now = Standing::InFlight(Flight {
@@ -452,6 +455,14 @@ impl Turn<'_> {
         record.resent_at = None;
         run.reached_at = now;
         run.now = Standing::Waiting { until: now };
+    }
+
+    /// Counts the steps after one that was due before a restore from its moment: the daemon before may have
+    /// gone on from there.
+    fn go_on_from(&mut self, index: usize, due: Timestamp) {
+        if self.context.restored_at.is_some_and(|restored_at| due <= restored_at) {
+            self.file.enrollments[index].reached_at = due;
+        }
     }
 
     fn complete(&mut self, index: usize) {

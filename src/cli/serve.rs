@@ -143,6 +143,7 @@ impl Daemon {
             channel: channel_seed(&*store, told.as_ref().ok().map(|bot| bot.user_id.as_str()))?,
             salt: identity(&*store, Meta::Salt)?,
             holds: told.is_err().then_some(Hold::Token).into_iter().collect(),
+            line_ahead: line_ahead(&client, &clock),
         };
         let turns =
             Turns::open(Arc::clone(&store), opening, clock.now()).context("cannot read the outbox")?;
@@ -189,7 +190,6 @@ impl Daemon {
         let (stopping, _) = watch::channel(false);
         let line = Line { api: api.clone(), client: client.clone(), binding };
         line.heard(&told);
-        line.tell_clock();
         tokio::spawn(line.clone().watch(quota_asked, stopping.subscribe()));
         let jobs = jobs::start(&api, client.clone(), config.history)
             .await
@@ -524,29 +524,22 @@ impl Line {
                 () = tokio::time::sleep(TOKEN_PROBE) => {
                     probes += 1;
                     let holds = self.api.desk.status().holds();
-                    if holds.contains(&Hold::Token) || holds.contains(&Hold::Clock) {
-                        self.heard(&ask_bot(&self.client).await);
+                    let told = match holds.contains(&Hold::Token) || holds.contains(&Hold::Clock) {
+                        true => Some(ask_bot(&self.client).await),
+                        false => None,
+                    };
+                    // before anything is lifted by the same answer
+                    if let Some(ahead) = line_ahead(&self.client, &self.api.clock) {
+                        self.api.desk.tell(Action::LineClock { ahead });
+                    }
+                    if let Some(told) = told {
+                        self.heard(&told);
                     }
                     if holds.contains(&Hold::Quota) && probes.is_multiple_of(PROBES_PER_QUOTA) {
                         ask_quota(&self.api, &self.client).await;
                     }
-                    self.tell_clock();
                 }
             }
-        }
-    }
-
-    /// Tells the turns how far LINE's clock is ahead of ours, by its newest answer.
-    fn tell_clock(&self) {
-        if self.api.clock.is_rehearsal() {
-            return;
-        }
-        if let Some((date, heard)) = self.client.date()
-            && heard.elapsed() <= TOKEN_PROBE
-            && let Ok(since) = SignedDuration::try_from(heard.elapsed())
-        {
-            let theirs = date.saturating_add(since).unwrap_or(date);
-            self.api.desk.tell(Action::LineClock { ahead: theirs.duration_since(self.api.clock.now()) });
         }
     }
 
@@ -568,6 +561,17 @@ impl Line {
             }
         }
     }
+}
+
+/// How far LINE's clock is ahead of ours, if it has answered since it was asked last.
+fn line_ahead(client: &Client, clock: &Clock) -> Option<SignedDuration> {
+    let (date, heard) = client.date()?;
+    let since = heard.elapsed();
+    if clock.is_rehearsal() || since > TOKEN_PROBE {
+        return None;
+    }
+    let theirs = date.checked_add(since).ok()?;
+    Some(theirs.duration_since(clock.now()))
 }
 
 /// Asks LINE how the month's quota stands and tells the turns.

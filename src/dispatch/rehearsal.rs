@@ -43,8 +43,13 @@ impl Rehearsal {
         store: Arc<dyn Store>,
         start: Timestamp,
     ) -> Result<Rehearsal, StoreError> {
-        let opening =
-            Opening { scenarios, channel: "rehearsal".into(), salt: Vec::new(), holds: BTreeSet::new() };
+        let opening = Opening {
+            scenarios,
+            channel: "rehearsal".into(),
+            salt: Vec::new(),
+            holds: BTreeSet::new(),
+            line_ahead: None,
+        };
         let turns = Turns::open(Arc::clone(&store), opening, start)?;
         let mut rehearsal = Rehearsal {
             turns,

@@ -12,6 +12,7 @@ use super::{
     Action, Answer, Attempted, Blame, Carried, Command, Happened, Hold, Parcel, Refused, Reply, Whom,
 };
 use crate::clock::Moment;
+use crate::engine::change::join_entries;
 use crate::engine::flight::{Earlier, Fate, Next, before_attempt};
 use crate::engine::{self, Context, Input, Push, Refusal, Resolution, Sending, Taken, Unknown, Verdict};
 use crate::line;
@@ -107,6 +108,8 @@ pub struct Turns {
     sweep: Option<SweepRow>,
     holds: BTreeSet<Hold>,
     watch: ClockWatch,
+    /// How far LINE's clock was ahead at the start, until the first turn has looked at it.
+    line_ahead: Option<SignedDuration>,
     restored: Option<RestoredRow>,
     /// Deliveries whose fate is unknown and that nobody has settled.
     unknown: u64,
@@ -122,12 +125,14 @@ pub struct Turns {
 #[derive(Clone, Debug)]
 pub struct Opening {
     pub scenarios: Arc<ScenarioSet>,
-    /// The channel that new enrollments are identified by.
+    /// The channel that new enrollments are identified by; in a restored store, with the copy's own mark.
     pub channel: Arc<str>,
     /// What ids of erased members are hashed with.
     pub salt: Vec<u8>,
     /// Why nothing may be sent at first, beside what the store remembers.
     pub holds: BTreeSet<Hold>,
+    /// How far LINE's clock is ahead of ours, if LINE has answered.
+    pub line_ahead: Option<SignedDuration>,
 }
 
 impl Turns {
@@ -145,6 +150,11 @@ impl Turns {
         let clock = store::get_meta(&*store, Meta::Clock)?.map(|bytes| decode_clock(&bytes)).transpose()?;
         let restored = store::get_meta(&*store, Meta::Restored)?.map(|bytes| decode_restored(&bytes));
         let restored = restored.transpose()?;
+        let channel = match &restored {
+            // the daemon before has used ordinals that this store knows nothing of
+            Some(restored) => format!("{} {:02x?}", opening.channel, *restored.incarnation).into(),
+            None => opening.channel,
+        };
         let unknown = store::count_unknown(&*store)?;
         let mut holds = opening.holds;
         holds.extend(Hold::ALL.into_iter().filter(|hold| stored_holds & bit(*hold) != 0));
@@ -154,7 +164,7 @@ impl Turns {
         let mut turns = Turns {
             store,
             scenarios: opening.scenarios,
-            channel: opening.channel,
+            channel,
             due,
             outbox,
             counters,
@@ -163,6 +173,7 @@ impl Turns {
             sweep: None,
             holds,
             watch: ClockWatch::open(clock),
+            line_ahead: opening.line_ahead,
             restored,
             unknown,
             stray_bodies: Some(None),
@@ -257,8 +268,10 @@ impl Turns {
     pub fn take(&mut self, queue: &mut VecDeque<Command>, now: Moment) -> Result<Effects, StoreError> {
         let store = Arc::clone(&self.store);
         let clock = self.watch.look(now).filter(|_| !mutation::is(Mutation::ClockBelieved));
+        let heard = self.line_ahead.take().and_then(|ahead| self.watch.heard_line(ahead, now));
         let mut work = Work::new(self, now);
         work.clock(clock);
+        work.clock(heard.filter(|_| !mutation::is(Mutation::ClockBelieved)));
         work.fill(queue, &*store)?;
         work.finish()
     }
@@ -983,29 +996,42 @@ impl<'a> Work<'a> {
         for number in 0..file.history_rows {
             self.batch.delete_history(id, number);
         }
-        let mut ids = vec![id.clone()];
+        self.bury(id, &file.entries)?;
         if let Some(link) = &file.link {
             let stub = MemberId::provisional(&link.user);
             if stub != *id {
-                if let Some(claim) = &self.file(&stub)?.file {
+                // the friend may come back before the member does, and had runs under its own id
+                let mut entries = file.entries.clone();
+                if let Some(claim) = self.file(&stub)?.file.clone() {
                     for number in 0..claim.history_rows {
                         self.batch.delete_history(&stub, number);
                     }
+                    join_entries(&mut entries, &claim.entries);
                     self.delete(&stub);
                 }
-                // the friend may come back before the member does
-                ids.push(stub);
+                self.bury(&stub, &entries)?;
             }
-        }
-        if !file.entries.is_empty() && !mutation::is(Mutation::NoTombstone) {
-            for id in ids {
-                self.batch.put_tombstone(&self.turns.salt, &id, &file.entries);
-                self.erased.insert(id, file.entries.clone());
-                self.turns.tombstones += 1;
-            }
-            self.batch.put_number(Meta::Tombstones, self.turns.tombstones);
         }
         Ok(Answer::Done)
+    }
+
+    /// Keeps what must not be forgotten of an id that was erased: how often it has entered what, with what
+    /// an earlier erasure had kept.
+    fn bury(&mut self, id: &MemberId, entries: &[Entries]) -> Result<(), StoreError> {
+        let mut kept = match self.erased.get(id) {
+            Some(kept) => kept.clone(),
+            None if self.turns.tombstones == 0 => Vec::new(),
+            None => store::load_tombstone(&*self.turns.store, &self.turns.salt, id)?.unwrap_or_default(),
+        };
+        join_entries(&mut kept, entries);
+        if kept.is_empty() || mutation::is(Mutation::NoTombstone) {
+            return Ok(());
+        }
+        self.batch.put_tombstone(&self.turns.salt, id, &kept);
+        self.erased.insert(id.clone(), kept);
+        self.turns.tombstones += 1;
+        self.batch.put_number(Meta::Tombstones, self.turns.tombstones);
+        Ok(())
     }
 
     /// Takes an erased member's deliveries out of what is on its way. Of those that may have been accepted

@@ -33,8 +33,8 @@ pub(super) struct ClockWatch {
     doubt: Option<Doubt>,
     /// How far an operator has said that LINE's clock may be ahead of ours.
     confirmed_ahead: SignedDuration,
-    /// How far LINE's clock was ahead when it was last heard.
-    line_ahead: Option<SignedDuration>,
+    /// How far LINE's clock was ahead when it was last heard, and when that was.
+    line_ahead: Option<(SignedDuration, Moment)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +89,14 @@ impl ClockWatch {
                 self.trusted = Some(now);
                 None
             }
-            // it came back
-            (Some(Doubt::Jumped), false) => Some(self.trust(now, false)),
+            // it came back; after another start of the machine it has only caught up, and may be as wrong
+            (Some(Doubt::Jumped), false) if self.is_of_this_start(now) => Some(self.trust(now, false)),
             (Some(Doubt::Jumped | Doubt::LineDiffers), _) => None,
         }
+    }
+
+    fn is_of_this_start(&self, now: Moment) -> bool {
+        self.trusted.is_some_and(|trusted| trusted.uptime.boot == now.uptime.boot)
     }
 
     /// Takes in how far LINE's clock is ahead of ours.
@@ -100,7 +104,7 @@ impl ClockWatch {
         if now.uptime.boot == 0 {
             return None;
         }
-        self.line_ahead = Some(ahead);
+        self.line_ahead = Some((ahead, now));
         let differs = ahead.abs().min(ahead.saturating_sub(self.confirmed_ahead).abs());
         match self.doubt {
             None if differs > MAX_DIFFERENCE => {
@@ -116,7 +120,11 @@ impl ClockWatch {
     /// An operator says that the clock is right.
     pub(super) fn confirm(&mut self, now: Moment) -> Option<Change> {
         self.doubt?;
-        self.confirmed_ahead = self.line_ahead.unwrap_or(self.confirmed_ahead);
+        if let Some((ahead, heard)) = self.line_ahead {
+            // it may have been set since
+            let moved = now.moved_since(heard).unwrap_or_default();
+            self.confirmed_ahead = ahead.saturating_sub(moved);
+        }
         Some(self.trust(now, true))
     }
 

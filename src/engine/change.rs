@@ -101,23 +101,7 @@ impl Turn<'_> {
         let excess = self.file.seen.len().saturating_sub(limits::SEEN_EVENTS);
         self.file.seen.sort_by_key(|seen| seen.at);
         self.file.seen.drain(..excess);
-        for theirs in &provisional.entries {
-            let own = (self.file.entries.iter_mut())
-                .find(|own| own.scenario == theirs.scenario && own.key == theirs.key);
-            match own {
-                Some(own) => {
-                    own.next_ordinal = own.next_ordinal.max(theirs.next_ordinal);
-                    own.last = own.last.max(theirs.last);
-                }
-                None => {
-                    let folded = (self.file.entries.iter())
-                        .find(|own| own.scenario == theirs.scenario && own.key == EntriesKey::Folded)
-                        .map_or(0, |own| own.next_ordinal);
-                    let next_ordinal = theirs.next_ordinal.max(folded);
-                    self.file.entries.push(Entries { next_ordinal, ..theirs.clone() });
-                }
-            }
-        }
+        join_entries(&mut self.file.entries, &provisional.entries);
         fold_entries(self.file);
         for theirs in &provisional.enrollments {
             let own = (self.file.enrollments.iter())
@@ -180,6 +164,26 @@ impl Turn<'_> {
     /// Where a run stands in the file.
     pub(super) fn position(&self, id: EnrollmentId) -> Option<usize> {
         self.file.enrollments.iter().position(|run| run.id == id)
+    }
+}
+
+/// Takes over how often runs were entered: no ordinal of either comes again.
+pub fn join_entries(own: &mut Vec<Entries>, theirs: &[Entries]) {
+    for theirs in theirs {
+        let place = own.iter().position(|own| own.scenario == theirs.scenario && own.key == theirs.key);
+        match place.map(|place| &mut own[place]) {
+            Some(own) => {
+                own.next_ordinal = own.next_ordinal.max(theirs.next_ordinal);
+                own.last = own.last.max(theirs.last);
+            }
+            None => {
+                let folded = (own.iter())
+                    .find(|own| own.scenario == theirs.scenario && own.key == EntriesKey::Folded)
+                    .map_or(0, |own| own.next_ordinal);
+                let next_ordinal = theirs.next_ordinal.max(folded);
+                own.push(Entries { next_ordinal, ..theirs.clone() });
+            }
+        }
     }
 }
 

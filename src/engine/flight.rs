@@ -134,7 +134,7 @@ impl Turn<'_> {
         if flight.delivery != delivery {
             return;
         }
-        let Flight { step, revision, since, due, .. } = flight.clone();
+        let Flight { step, revision, due, .. } = flight.clone();
         let settlement = match fate {
             Fate::Accepted => {
                 self.note_step(index, &step, What::Accepted, None, Some(due));
@@ -161,18 +161,34 @@ impl Turn<'_> {
             }
             Some(settlement) => {
                 self.settle_step(index, &step, settlement);
-                if self.context.restored_at.is_some_and(|restored_at| since <= restored_at) {
-                    // the other daemon may have gone on from here
-                    self.file.enrollments[index].reached_at = due;
-                }
+                self.go_on_from(index, due);
             }
             None => {
+                let first = self.first_generation();
                 let run = &mut self.file.enrollments[index];
                 let record = record_mut(run, &step);
-                record.generation += u32::from(!mutation::is(Mutation::GenerationKept));
+                if !mutation::is(Mutation::GenerationKept) {
+                    record.generation = (record.generation + 1).max(first);
+                }
                 record.alone |= matches!(fate, Fate::Parted(_));
                 run.now = Standing::Waiting { until: self.context.now };
             }
+        }
+    }
+
+    /// The lowest generation that is raised to: in a restored store beyond any that the daemon before may
+    /// have used, since its keys are LINE's already. Minutes are enough to tell one restore from another.
+    pub(super) fn first_generation(&self) -> u32 {
+        let restored_at = self.context.restored_at.map_or(0, |restored_at| restored_at.as_second() / 60);
+        u32::try_from(restored_at).unwrap_or(0)
+    }
+
+    /// Lets a step that is about to become a delivery have a generation that is its own.
+    pub(super) fn renew_identity(&mut self, index: usize, step: &StepId) {
+        let first = self.first_generation();
+        if first > 0 {
+            let record = record_mut(&mut self.file.enrollments[index], step);
+            record.generation = record.generation.max(first);
         }
     }
 
@@ -207,10 +223,11 @@ impl Turn<'_> {
             Resolution::Resend if ended == Some(Ended::Exited) => return Err(Refusal::NothingToResend),
             Resolution::Resend => {
                 self.note_step(index, &delivery.step, What::Withdrawn, Some("resend"), None);
+                let first = self.first_generation();
                 let run = &mut self.file.enrollments[index];
                 let record = record_mut(run, &delivery.step);
                 record.settled = None;
-                record.generation += 1;
+                record.generation = (record.generation + 1).max(first);
                 record.resent_at = Some(now);
                 if let Standing::Waiting { until } = &mut run.now {
                     *until = now;

@@ -135,12 +135,19 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn open(store: Arc<MemoryStore>, variant: usize, now: Clocks, held: bool) -> Daemon {
+    /// `line_ahead` is none where LINE did not answer: then sends are held for the token.
+    pub(crate) fn open(
+        store: Arc<MemoryStore>,
+        variant: usize,
+        now: Clocks,
+        line_ahead: Option<i64>,
+    ) -> Daemon {
         let opening = Opening {
             scenarios: Arc::clone(scenarios::set(variant)),
             channel: "C".into(),
             salt: SALT.to_vec(),
-            holds: held.then_some(Hold::Token).into_iter().collect(),
+            holds: line_ahead.is_none().then_some(Hold::Token).into_iter().collect(),
+            line_ahead: line_ahead.map(SignedDuration::from_millis),
         };
         let turns = Turns::open(store.clone(), opening, instant(now.wall)).expect("the disk is readable");
         Daemon {
@@ -438,10 +445,14 @@ fn refused(blame: Blame) -> Attempted {
 }
 
 /// Makes of a backup what a restore makes of it.
-pub(crate) fn restored(backup: &MemoryStore, backup_at: i64, now: i64) -> Arc<MemoryStore> {
+pub(crate) fn restored(backup: &MemoryStore, copy: u8, backup_at: i64, now: i64) -> Arc<MemoryStore> {
     let store = backup.copied();
-    let row =
-        RestoredRow { incarnation: [1; 16].into(), backup_ms: backup_at, restored_ms: now, released: None };
+    let row = RestoredRow {
+        incarnation: [copy; 16].into(),
+        backup_ms: backup_at,
+        restored_ms: now,
+        released: None,
+    };
     let mut batch = Batch::default();
     batch.put_meta(Meta::Restored, encode_restored(&row));
     store.commit(&batch, Epoch::EMBEDDED).unwrap();

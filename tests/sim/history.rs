@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Whether operators hold, settle and restore, and set the clock. Off: the oracle does not allow for all that
 /// these may do yet.
-pub(crate) const OPERATIONS: bool = false;
+pub(crate) const OPERATIONS: bool = true;
 
 pub(crate) const MEMBERS: u8 = 3;
 pub(crate) const USERS: u8 = 4;

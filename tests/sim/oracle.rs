@@ -97,6 +97,8 @@ pub(crate) struct Oracle {
     again: BTreeMap<(u32, String, u32), u32>,
     /// An operator has stopped all sends, and was told so.
     is_held: bool,
+    /// The number of the newest ask for a release.
+    released_at: u64,
     counts: Counts,
 }
 
@@ -219,7 +221,10 @@ impl Oracle {
             Ask::Webhook { user, blocked: false, .. } => {
                 self.following.insert(ticket, *user);
             }
-            Ask::Release => self.is_held = false,
+            Ask::Release => {
+                self.is_held = false;
+                self.released_at = number;
+            }
             _ => {}
         }
     }
@@ -297,8 +302,7 @@ impl Oracle {
                 self.erased(member, first);
             }
             Ask::Reload { variant } => self.reloaded(*variant),
-            Ask::Hold => self.is_held = true,
-            Ask::Release => self.is_held = false,
+            Ask::Hold => self.is_held = self.released_at < number,
             Ask::Attempted { key, outcome } => {
                 if matches!(outcome, Outcome::Accepted | Outcome::Refused) {
                     self.settled.insert(*key);

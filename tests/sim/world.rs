@@ -1,6 +1,6 @@
 //! The world around the daemon: time, disk, network, callers. Plays a history and asks the oracle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use amadare::dispatch::Hold;
@@ -44,6 +44,8 @@ struct Errand {
     /// Whose run it is for, by recipient, if that is sure.
     holders: Vec<Option<Whom>>,
     variant: usize,
+    /// How far the clock was ahead: what it is set to afterwards does not call it back.
+    offset: i64,
 }
 
 pub(crate) struct World {
@@ -56,11 +58,13 @@ pub(crate) struct World {
     offset: i64,
     /// Which start of the machine this is.
     boot: u64,
-    /// How wrong the clock may be before nothing may be decided to be sent; none once an operator has
-    /// taken it for right.
-    is_confirmed: bool,
-    /// Effects that were decided before the clock was set, and nobody has seen yet.
-    stale: usize,
+    /// How wrong the clock was whenever an operator took it for right.
+    confirmed: Vec<i64>,
+    /// What LINE's clock has told the daemon of it last.
+    told_offset: i64,
+    /// Effects that were decided before the clock was set and nobody has seen yet: how many, and by what
+    /// clock.
+    stale: VecDeque<(usize, i64)>,
     /// The newest backup, when it was taken by the wall clock, and what was known then.
     backup: Option<(Arc<MemoryStore>, i64, Oracle)>,
     /// The clock was set in this history: backups and clocks that are wrong are two different stories.
@@ -109,15 +113,16 @@ pub(crate) fn play(acts: &[Act], traced: bool) -> Played {
             Arc::new(MemoryStore::new()),
             0,
             Clocks { wall: start, boot: 1, uptime: start },
-            false,
+            Some(0),
         )),
         line: Line::default(),
         oracle: Oracle::default(),
         now: start,
         offset: 0,
         boot: 1,
-        is_confirmed: false,
-        stale: 0,
+        confirmed: vec![0],
+        told_offset: 0,
+        stale: VecDeque::new(),
         backup: None,
         was_set: false,
         was_restored: false,
@@ -140,6 +145,8 @@ pub(crate) fn play(acts: &[Act], traced: bool) -> Played {
 
 impl World {
     fn play(&mut self, acts: &[Act]) -> Result<(), Broken> {
+        // the first reading of the clock is a right one
+        self.run_until(self.now)?;
         for act in acts {
             self.rng = Rng::new(act.seed);
             let mut at = act.at.max(self.now);
@@ -191,10 +198,11 @@ impl World {
 
     /// Sets the machine's clock.
     fn set_clock(&mut self, by: i64) {
+        let known: usize = self.stale.iter().map(|(count, _)| count).sum();
+        let fresh = self.daemon().unseen().saturating_sub(known);
+        self.stale.push_back((fresh, self.offset));
         self.offset += by;
         self.was_set |= by != 0;
-        self.is_confirmed = false;
-        self.stale = self.daemon().unseen();
     }
 
     /// An operator settles some of what is in doubt, by what they were told or by what they think.
@@ -291,6 +299,8 @@ impl World {
                 self.ask(Ask::Link { member: *member, user: *user, takes: *takes });
             }
             What::Erase { member } => self.ask(Ask::Erase { member: *member }),
+            // what an edit makes of moments from before a restore, nobody can say
+            What::Reload { .. } if self.backup.is_some() => {}
             What::Reload { variant } => {
                 self.variant = *variant;
                 self.ask(Ask::Reload { variant: *variant });
@@ -308,7 +318,8 @@ impl World {
             What::Hold => self.ask(Ask::Hold),
             What::Release => self.ask(Ask::Release),
             What::Settle => self.settle_some(60),
-            What::Backup if !self.was_set => {
+            // one whose asks are all answered, so that what it holds is known
+            What::Backup if !self.was_set && self.waiting.is_empty() => {
                 self.backup = Some((self.daemon().backup(), self.wall(), self.oracle.clone()));
             }
             What::Restore { down } if self.backup.is_some() && !self.was_set => {
@@ -462,11 +473,11 @@ impl World {
         self.was_restored = true;
         let now = self.wall();
         self.oracle.restored(known);
-        self.opens_again(restored(&backup, backup_at, now), down)
+        self.opens_again(restored(&backup, self.boot as u8, backup_at, now), down)
     }
 
     fn opens_again(&mut self, store: Arc<MemoryStore>, down: i64) -> Result<(), Broken> {
-        self.stale = 0;
+        self.stale.clear();
         for (at, timed) in std::mem::take(&mut self.timed) {
             match timed {
                 // what is on its way may still arrive
@@ -486,7 +497,7 @@ impl World {
         self.now = open_at;
         let is_held = self.rng.percent(50);
         let clocks = self.clocks();
-        self.daemon = Some(Daemon::open(store, self.variant, clocks, is_held));
+        self.daemon = Some(Daemon::open(store, self.variant, clocks, (!is_held).then_some(-self.offset)));
         self.oracle.reloaded(self.variant);
         let holds = self.daemon().held();
         self.gate_is_shut = !holds.is_empty();
@@ -514,20 +525,36 @@ impl World {
         Ok(())
     }
 
+    /// How far the clock was ahead when the next effect was decided.
+    fn offset_of_the_next(&mut self) -> i64 {
+        while let Some((count, offset)) = self.stale.front_mut() {
+            if *count > 0 {
+                *count -= 1;
+                return *offset;
+            }
+            self.stale.pop_front();
+        }
+        self.offset
+    }
+
     fn out(&mut self, out: Out) -> Result<(), Broken> {
-        self.stale = self.stale.saturating_sub(1);
+        let offset = self.offset_of_the_next();
+        let is_stale = offset != self.offset;
         match out {
             Out::Answer(ticket, answered) => {
                 let ask = self.waiting.remove(&ticket).expect("it was asked");
                 if !matches!(ask, Ask::Attempted { .. }) || answered != Answered::Done {
                     self.note(|| format!("answered {answered:?}: {ask:?}"));
                 }
-                self.is_confirmed |= ask == Ask::Release;
+                if ask == Ask::Release {
+                    self.confirmed.push(offset);
+                }
                 self.oracle.answered(ticket, &ask, answered);
             }
             Out::Attempt(request) => {
                 let (to, text) = addressed(&request.bytes);
-                if self.stale == 0 && !self.is_confirmed && self.offset.abs() > MOST_WRONG {
+                let is_near = |confirmed: &i64| (self.offset - confirmed).abs() <= MOST_WRONG;
+                if !is_stale && !self.confirmed.iter().any(is_near) {
                     let hours = self.offset as f64 / HOUR as f64;
                     return Err(Broken::new(
                         "clock",
@@ -536,7 +563,7 @@ impl World {
                 }
                 self.oracle.released(&to, &text, &request, self.now)?;
                 let holders = self.oracle.holders(&to, &request);
-                let errand = Errand { request, holders, variant: self.oracle.variant() };
+                let errand = Errand { request, holders, variant: self.oracle.variant(), offset };
                 let wait = if self.rng.percent(80) { 0 } else { self.rng.range(0, 3 * SECOND) };
                 self.at(self.now + wait, Timed::Leaves(errand));
             }
@@ -570,7 +597,7 @@ impl World {
                     self.ask(Ask::Attempted { key, outcome: Outcome::NotTried });
                     return Ok(());
                 }
-                let wall = self.now + self.offset;
+                let wall = self.now + errand.offset;
                 self.note(|| format!("attempt {:08x} to {to:?} `{text}`", request.key >> 96));
                 self.oracle.may_leave(&text)?;
                 self.line.leaves(request.key, &request.bytes, self.now)?;
@@ -619,9 +646,9 @@ impl World {
                 self.note(|| format!("heard {outcome:?} of {:08x}", key >> 96));
                 self.ask(Ask::Attempted { key, outcome });
                 if !matches!(outcome, Outcome::NotSent | Outcome::NotTried | Outcome::Ambiguous)
-                    && self.offset != 0
-                    && self.rng.percent(30)
+                    && self.offset != self.told_offset
                 {
+                    self.told_offset = self.offset;
                     self.ask(Ask::LineClock { ahead: -self.offset });
                 }
             }
@@ -641,6 +668,7 @@ impl World {
                 Hold::Operator | Hold::Restored => again,
                 Hold::Token => {
                     if !matches!(weather, Weather::Unauthorized | Weather::Down) {
+                        self.ask(Ask::LineClock { ahead: -self.offset });
                         self.ask(Ask::LetGo);
                     }
                     Some(5 * SECOND)

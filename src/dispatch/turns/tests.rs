@@ -81,6 +81,7 @@ impl Rig {
             channel: "C".into(),
             salt: vec![1],
             holds: BTreeSet::new(),
+            line_ahead: None,
         };
         Turns::open(store.clone(), opening, now).unwrap()
     }

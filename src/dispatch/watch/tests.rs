@@ -104,3 +104,16 @@ fn a_clock_moved_by_hand_is_nobodys_business() {
     assert_eq!(watch.look(moment(-9_000, 0, 0)), None);
     assert_eq!(watch.heard_line(seconds(9_000), moment(0, 0, 0)), None);
 }
+
+#[test]
+fn a_clock_that_went_back_over_a_start_is_not_right_because_it_catches_up() {
+    let row = trusting().renew(moment(1, BOOT, 101), false).unwrap();
+    let mut watch = ClockWatch::open(Some(row));
+    assert_eq!(watch.look(moment(-1_500, BOOT + 1, 5)), Some(Change::Doubted));
+    assert_eq!(watch.heard_line(seconds(1_500), moment(-1_490, BOOT + 1, 15)), None);
+    assert_eq!(watch.look(moment(0, BOOT + 1, 1_505)), None, "it is still 25 minutes behind");
+    assert_eq!(
+        watch.heard_line(seconds(0), moment(1_600, BOOT + 1, 1_606)),
+        Some(Change::Trusted { was_moved: true })
+    );
+}

@@ -126,6 +126,7 @@ impl Daemon {
             channel: "channel".into(),
             salt: b"salt of a test".to_vec(),
             holds: BTreeSet::new(),
+            line_ahead: None,
         };
         let turns = Turns::open(Arc::clone(&store), opening, clock.now()).unwrap();
         let metrics = Arc::new(Metrics::new());
