@@ -48,8 +48,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    /// Those that the simulator is held to catch: the others need histories that it does not draw yet.
-    pub const ALL: [Mutation; 19] = [
+    pub const ALL: [Mutation; 24] = [
         Mutation::ReleaseBeforeFlush,
         Mutation::AnswerBeforeFlush,
         Mutation::RowNotWritten,
@@ -69,6 +68,11 @@ impl Mutation {
         Mutation::BlockIgnored,
         Mutation::LateAfterAnchor,
         Mutation::OrderReversed,
+        Mutation::AmbiguousMulticastCutAnew,
+        Mutation::AgeByTheWallAlone,
+        Mutation::ClockBelieved,
+        Mutation::HoldIgnored,
+        Mutation::RestoreForgotten,
     ];
 }
 

@@ -67,11 +67,14 @@ impl Work<'_> {
         }
         if owner.as_ref() != Some(id) {
             // the ordinals that were used under its own id stay with it, and so do its history rows
+            let before = match self.file(&stub)?.file.clone() {
+                Some(before) => before,
+                // one that was erased has its ordinals in a tombstone
+                None => self.new_member(&stub)?,
+            };
             let mut claim = MemberFile::new(stub.clone());
-            if let Some(before) = &self.file(&stub)?.file {
-                claim.entries = before.entries.clone();
-                claim.history_rows = before.history_rows;
-            }
+            claim.entries = before.entries;
+            claim.history_rows = before.history_rows;
             claim.merged_into = Some(id.clone());
             self.put(&stub, claim);
         }

@@ -268,7 +268,9 @@ impl Turns {
     pub fn take(&mut self, queue: &mut VecDeque<Command>, now: Moment) -> Result<Effects, StoreError> {
         let store = Arc::clone(&self.store);
         let clock = self.watch.look(now).filter(|_| !mutation::is(Mutation::ClockBelieved));
-        let heard = self.line_ahead.take().and_then(|ahead| self.watch.heard_line(ahead, now));
+        // what LINE said before a jump says nothing about after
+        let ahead = self.line_ahead.take().filter(|_| clock.is_none());
+        let heard = ahead.and_then(|ahead| self.watch.heard_line(ahead, now));
         let mut work = Work::new(self, now);
         work.clock(clock);
         work.clock(heard.filter(|_| !mutation::is(Mutation::ClockBelieved)));
@@ -631,7 +633,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn new_member(&self, id: &MemberId) -> Result<MemberFile, StoreError> {
+    pub(super) fn new_member(&self, id: &MemberId) -> Result<MemberFile, StoreError> {
         let mut file = MemberFile::new(id.clone());
         let kept = match self.erased.get(id) {
             Some(entries) => Some(entries.clone()),
@@ -939,6 +941,11 @@ impl<'a> Work<'a> {
         for run in runs {
             if let Standing::InFlight(flight) = &run.now {
                 self.turns.outbox.hand_over(flight.delivery, to, &mut self.batch);
+                // or it is of this very turn
+                let queued = self.pushes.iter_mut().find(|push| push.delivery.id() == flight.delivery);
+                if let Some(push) = queued {
+                    push.member = to.clone();
+                }
             }
             for record in &run.steps {
                 if record.settled.is_none_or(|settled| settled.how != Settlement::Unknown) {

@@ -8,10 +8,6 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// Whether operators hold, settle and restore, and set the clock. Off: the oracle does not allow for all that
-/// these may do yet.
-pub(crate) const OPERATIONS: bool = true;
-
 pub(crate) const MEMBERS: u8 = 3;
 pub(crate) const USERS: u8 = 4;
 
@@ -373,9 +369,8 @@ impl Drawing {
                 let lasts = self.rng.range(1, 6) as u32;
                 What::DiskFull { after: self.rng.below(5) as u32, lasts }
             }
-            97..98 if OPERATIONS => What::Settle,
-            _ if OPERATIONS => self.operation(),
-            _ => What::Pass,
+            97..98 => What::Settle,
+            _ => self.operation(),
         }
     }
 

@@ -116,7 +116,7 @@ struct HandedOut {
 struct Counts {
     /// Events that entered for sure, and those that may have, by holder and scenario.
     entered: BTreeMap<(Whom, &'static str), BTreeSet<EventId>>,
-    maybe: BTreeMap<(Whom, &'static str), BTreeSet<EventId>>,
+    maybe: BTreeMap<(Whom, &'static str), usize>,
     /// Pushes that LINE has taken, by holder, scenario and step.
     taken: BTreeMap<(Whom, String, String), u32>,
     /// Holders that were merged into others.
@@ -195,7 +195,7 @@ impl Oracle {
                     let home = Home { asked: number, ended: false, sure: false };
                     entered.homes.entry(*holder).or_insert(home).asked = number;
                     entered.ever.insert(*holder);
-                    self.counts.maybe.entry((*holder, entered.scenario)).or_default().insert(id.clone());
+                    *self.counts.maybe.entry((*holder, entered.scenario)).or_default() += 1;
                 }
                 let holder = *candidates.first().unwrap();
                 let is_first =
@@ -294,7 +294,7 @@ impl Oracle {
             Ask::Link { member, user, .. } => {
                 self.pending.remove(&ticket);
                 if answered == Answered::Done {
-                    self.linked(*member, *user);
+                    self.linked(*member, *user, number);
                 }
             }
             Ask::Erase { .. } => {
@@ -363,7 +363,7 @@ impl Oracle {
         }
     }
 
-    fn linked(&mut self, member: u8, user: u8) {
+    fn linked(&mut self, member: u8, user: u8, number: u64) {
         let (holder, stub) = (Whom::Member(member), Whom::User(user));
         match self.owner.insert(user, member) {
             Some(former) if former != member => {
@@ -373,6 +373,10 @@ impl Oracle {
             None => {
                 for entered in self.serials.values_mut() {
                     if let Some(home) = entered.homes.remove(&stub) {
+                        // one that was asked for after the link may be of whoever the friend is by then
+                        if home.asked > number {
+                            entered.homes.insert(stub, Home { sure: false, ..home.clone() });
+                        }
                         let own = entered.homes.entry(holder).or_insert(home.clone());
                         own.asked = own.asked.max(home.asked);
                         own.ended &= home.ended;
@@ -457,6 +461,9 @@ impl Oracle {
         let members = (0..MEMBERS).map(Whom::Member).chain((0..USERS).map(Whom::User));
         now.counts.unsure.extend(members);
         for (number, mut serial) in now.serials {
+            // what the daemon has heard of since it has forgotten
+            serial.homes.clear();
+            serial.moved_to = 0;
             if let Some(before) = self.serials.get(&number) {
                 serial.homes.clone_from(&before.homes);
                 serial.moved_to = before.moved_to;
@@ -632,10 +639,11 @@ impl Oracle {
         };
         for scenario in scenarios::ALL {
             let entries = count(scenario, None, &[What::Enrolled, What::NotEnrolled]);
-            let events = |of: &BTreeMap<(Whom, &'static str), BTreeSet<EventId>>| -> usize {
-                holders.iter().filter_map(|holder| of.get(&(*holder, scenario))).map(BTreeSet::len).sum()
-            };
-            let (sure, most) = (events(&self.counts.entered), events(&self.counts.maybe));
+            let of = |holder: &Whom| (*holder, scenario);
+            let entered = holders.iter().filter_map(|holder| self.counts.entered.get(&of(holder)));
+            let sure: usize = entered.map(BTreeSet::len).sum();
+            // the same event can come to two holders, if a friend changes hands in between
+            let most: usize = holders.iter().filter_map(|holder| self.counts.maybe.get(&of(holder))).sum();
             if !(sure..=most).contains(&entries) {
                 let detail = format!(
                     "{holders:?}, {scenario}: {entries} entries recorded, {sure} to {most} asked for"

@@ -202,6 +202,11 @@ impl World {
         let fresh = self.daemon().unseen().saturating_sub(known);
         self.stale.push_back((fresh, self.offset));
         self.offset += by;
+        // LINE's word from before is under way, and counts until the next one
+        let is_told = |ask: &Ask| matches!(ask, Ask::LineClock { .. });
+        if self.waiting.values().any(is_told) {
+            self.confirmed.push(self.offset);
+        }
         self.was_set |= by != 0;
     }
 
@@ -499,6 +504,10 @@ impl World {
         let clocks = self.clocks();
         self.daemon = Some(Daemon::open(store, self.variant, clocks, (!is_held).then_some(-self.offset)));
         self.oracle.reloaded(self.variant);
+        // its first reading of the clock follows at once on LINE's
+        if !self.daemon().turn(clocks) {
+            return self.dies_of_the_disk();
+        }
         let holds = self.daemon().held();
         self.gate_is_shut = !holds.is_empty();
         self.note(|| format!("-- opens, held {holds:?}"));
