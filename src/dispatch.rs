@@ -16,11 +16,15 @@ use crate::model::{
 };
 use crate::scenario::ScenarioSet;
 
+mod attempts;
 pub mod backoff;
 pub mod bucket;
 pub mod courier;
 pub mod daemon;
+mod doubt;
 mod due;
+mod erasure;
+mod holds;
 mod link;
 mod outbox;
 pub mod rehearsal;

@@ -6,20 +6,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::DueQueue;
-use super::outbox::{self, CUTOFF, Outbox};
-use super::watch::{self, ClockWatch};
-use super::{
-    Action, Answer, Attempted, Blame, Carried, Command, Happened, Hold, Parcel, Refused, Reply, Whom,
-};
+use super::outbox::{self, Outbox};
+use super::watch::ClockWatch;
+use super::{Action, Answer, Command, Happened, Hold, Parcel, Refused, Reply, Whom};
 use crate::clock::Moment;
-use crate::engine::change::join_entries;
-use crate::engine::flight::{Earlier, Fate, Next, before_attempt};
-use crate::engine::{self, Context, Input, Push, Refusal, Resolution, Sending, Taken, Unknown, Verdict};
+use crate::engine::flight::{Earlier, Next, before_attempt};
+use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Unknown, Verdict};
 use crate::line;
-use crate::model::{
-    Delivery, DeliveryId, Enrollment, Entries, LineUserId, MemberFile, MemberId, RetryKey, SLOTS, Settlement,
-    Standing, limits,
-};
+use crate::model::{DeliveryId, Entries, LineUserId, MemberFile, MemberId, SLOTS, Standing, limits};
 use crate::mutation::{self, Mutation};
 use crate::scenario::ScenarioSet;
 use crate::store::{
@@ -28,7 +22,7 @@ use crate::store::{
 };
 
 /// Key operations that a command is taken to need: its member's file, and a move in the due index.
-const OPS_PER_COMMAND: usize = 3;
+pub(super) const OPS_PER_COMMAND: usize = 3;
 
 /// The share of a turn that members who are due have, however many commands wait.
 const DUE_SHARE: usize = 4;
@@ -49,21 +43,11 @@ const MAX_TOGETHER: usize = line::MAX_RECIPIENTS;
 /// How many more of them are looked at before it is seen again whether they go out together.
 const TOGETHER_PIECE: usize = 50;
 
-/// How long a multicast that may have been accepted is repeated, unchanged, after somebody in it should
-/// not get it any more: LINE's answer tells the fate of all the others.
-const MAX_REPLAY: SignedDuration = SignedDuration::from_mins(10);
-
 /// The reason of those whose multicast came to nothing for the sake of somebody else in it.
-const FOR_ANOTHER: &str = "multicast";
-
-/// How long a parcel waits before it is looked at again while sends are on hold.
-const HELD_WAIT: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const FOR_ANOTHER: &str = "multicast";
 
 /// Rounds in which pushes of one turn are looked at again.
 const MAX_RECONSIDERED: usize = 4;
-
-/// How long a parcel rests that was handed back without an attempt: couriers are busy or held.
-const UNTRIED_WAIT: SignedDuration = SignedDuration::from_secs(1);
 
 /// Stored message bodies looked at in one turn of the clean-up after a start.
 const BODIES_PAGE: usize = 50;
@@ -97,28 +81,28 @@ impl Effects {
 /// The one writer: all state that is not a member's file, and the store.
 #[derive(Debug)]
 pub struct Turns {
-    store: Arc<dyn Store>,
-    scenarios: Arc<ScenarioSet>,
-    channel: Arc<str>,
-    due: DueQueue,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) scenarios: Arc<ScenarioSet>,
+    pub(super) channel: Arc<str>,
+    pub(super) due: DueQueue,
     pub(super) outbox: Outbox,
-    counters: CounterBook,
-    salt: Vec<u8>,
-    tombstones: u64,
-    sweep: Option<SweepRow>,
-    holds: BTreeSet<Hold>,
-    watch: ClockWatch,
+    pub(super) counters: CounterBook,
+    pub(super) salt: Vec<u8>,
+    pub(super) tombstones: u64,
+    pub(super) sweep: Option<SweepRow>,
+    pub(super) holds: BTreeSet<Hold>,
+    pub(super) watch: ClockWatch,
     /// How far LINE's clock was ahead at the start, until the first turn has looked at it.
-    line_ahead: Option<SignedDuration>,
-    restored: Option<RestoredRow>,
+    pub(super) line_ahead: Option<SignedDuration>,
+    pub(super) restored: Option<RestoredRow>,
     /// Deliveries whose fate is unknown and that nobody has settled.
-    unknown: u64,
+    pub(super) unknown: u64,
     /// The clean-up of message bodies that a crash left behind: where it stands.
-    stray_bodies: Option<Option<[u8; 16]>>,
+    pub(super) stray_bodies: Option<Option<[u8; 16]>>,
     /// True once the process is about to end: nothing new is queued.
-    draining: bool,
+    pub(super) draining: bool,
     /// Turns taken.
-    count: u64,
+    pub(super) count: u64,
 }
 
 /// What a writer starts from beside its store.
@@ -216,7 +200,7 @@ impl Turns {
     }
 
     /// When the store was restored, if it was.
-    fn restored_at(&self) -> Option<Timestamp> {
+    pub(super) fn restored_at(&self) -> Option<Timestamp> {
         if mutation::is(Mutation::RestoreForgotten) {
             return None;
         }
@@ -306,7 +290,7 @@ pub fn release_at_rest(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 /// The bit of a hold in the store.
-fn bit(hold: Hold) -> u64 {
+pub(super) fn bit(hold: Hold) -> u64 {
     match hold {
         Hold::Operator => 1,
         // the others are found out again at every start, or have a record of their own
@@ -317,17 +301,17 @@ fn bit(hold: Hold) -> u64 {
 /// One turn in the making.
 pub(super) struct Work<'a> {
     pub(super) turns: &'a mut Turns,
-    moment: Moment,
-    now: Timestamp,
-    files: HashMap<MemberId, Loaded>,
-    batch: Batch,
-    effects: Vec<Effect>,
-    pushes: Vec<Push>,
-    counted: BTreeSet<Counted>,
+    pub(super) moment: Moment,
+    pub(super) now: Timestamp,
+    pub(super) files: HashMap<MemberId, Loaded>,
+    pub(super) batch: Batch,
+    pub(super) effects: Vec<Effect>,
+    pub(super) pushes: Vec<Push>,
+    pub(super) counted: BTreeSet<Counted>,
     /// Deliveries whose fate became unknown or was settled in this turn.
-    unknown: BTreeMap<DeliveryId, Option<UnknownRow>>,
+    pub(super) unknown: BTreeMap<DeliveryId, Option<UnknownRow>>,
     /// What is kept of members erased in this very turn.
-    erased: HashMap<MemberId, Vec<Entries>>,
+    pub(super) erased: HashMap<MemberId, Vec<Entries>>,
 }
 
 /// A member's file in a turn.
@@ -644,7 +628,7 @@ impl<'a> Work<'a> {
         Ok(file)
     }
 
-    fn context<'c>(&self, scenarios: &'c ScenarioSet, channel: &'c str) -> Context<'c> {
+    pub(super) fn context<'c>(&self, scenarios: &'c ScenarioSet, channel: &'c str) -> Context<'c> {
         let sending = if self.turns.may_send() { Sending::Open } else { Sending::Held };
         let restored_at = self.turns.restored_at();
         Context { now: self.now, scenarios, channel, sending, restored_at }
@@ -706,389 +690,6 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         self.carry_on(&due.member, &Input::Due)
-    }
-
-    /// Looks at a parcel before its next attempt.
-    fn retry(&mut self, parcel: &Arc<Parcel>) -> Result<(), StoreError> {
-        let key = parcel.retry_key;
-        let earlier = self.turns.outbox.earlier(key);
-        let gone = |reason: &str| match earlier {
-            Earlier::NotSent => Fate::Withdrawn(reason.into()),
-            Earlier::Ambiguous => Fate::Unknown(reason.into()),
-        };
-        if self.turns.restored_at().is_some_and(|restored_at| parcel.first_attempt.wall <= restored_at) {
-            return self.conclude(parcel, |_| Fate::Unknown("restored".into()));
-        }
-        let mut pause = None;
-        let mut fallen: Vec<Arc<str>> = Vec::new();
-        let mut waits = 0;
-        for (_, carried) in self.turns.outbox.aboard(parcel) {
-            let next = self.next_attempt(&carried, earlier)?;
-            waits += usize::from(next != Next::Settled);
-            match next {
-                Next::Attempt => {}
-                // what became of it is in its member's file, or it has none any more
-                Next::Settled => drop(self.turns.outbox.leave(key, carried.id)),
-                Next::Pause { until } => pause = Some(pause.map_or(until, |p: Timestamp| p.max(until))),
-                Next::Stop(
-                    Fate::Withdrawn(reason)
-                    | Fate::Unknown(reason)
-                    | Fate::Parted(reason)
-                    | Fate::Rejected(reason),
-                ) => fallen.push(reason),
-                Next::Stop(Fate::Accepted) => unreachable!("nothing is accepted before an attempt"),
-            }
-        }
-        if waits == 0 {
-            self.turns.outbox.remove(key, &mut self.batch);
-            return Ok(());
-        }
-        if self.turns.outbox.is_over(parcel, self.moment) && !mutation::is(Mutation::CutoffIgnored) {
-            return self.conclude(parcel, |_| gone("window"));
-        }
-        if !outbox::is_whole(parcel) {
-            return self.conclude(parcel, |_| gone("bytes"));
-        }
-        if let Some(reason) = fallen.first().cloned() {
-            let is_the_same_for_all = fallen.len() == waits && fallen.iter().all(|other| *other == reason);
-            if !parcel.is_multicast() || (earlier == Earlier::NotSent && is_the_same_for_all) {
-                return self.conclude(parcel, |_| gone(&reason));
-            }
-            if earlier == Earlier::NotSent || mutation::is(Mutation::AmbiguousMulticastCutAnew) {
-                return self.conclude(parcel, |_| Fate::Withdrawn(FOR_ANOTHER.into()));
-            }
-            self.turns.outbox.fall(key, self.now, &mut self.batch);
-        }
-        if let Some(fell_at) = self.turns.outbox.fell_at(key)
-            && self.now.duration_since(fell_at) >= MAX_REPLAY
-        {
-            return self.conclude(parcel, |_| gone(FOR_ANOTHER));
-        }
-        let wait = match pause {
-            Some(until) => Some(until),
-            None if !self.turns.holds.is_empty() => {
-                Some(self.now.saturating_add(HELD_WAIT).unwrap_or(Timestamp::MAX))
-            }
-            None => None,
-        };
-        match wait {
-            Some(until) => self.turns.outbox.wait(key, until.min(cutoff_of(parcel))),
-            None if mutation::is(Mutation::NewKeyOnRetry) => {
-                let retry_key = RetryKey(uuid::Uuid::from_u128(!key.0.as_u128()));
-                self.turns.outbox.failed(key, earlier, self.now);
-                self.effects.push(Effect::Attempt(Arc::new(Parcel { retry_key, ..Parcel::clone(parcel) })));
-            }
-            None => self.effects.push(Effect::Attempt(Arc::clone(parcel))),
-        }
-        Ok(())
-    }
-
-    /// What is to be done for one delivery of a parcel.
-    fn next_attempt(&mut self, carried: &Carried, earlier: Earlier) -> Result<Next, StoreError> {
-        let id = self.resolve(&carried.member)?;
-        let scenarios = Arc::clone(&self.turns.scenarios);
-        let channel = Arc::clone(&self.turns.channel);
-        let context = self.context(&scenarios, &channel);
-        let file = self.file(&id)?.file.as_ref();
-        Ok(before_attempt(file, carried.enrollment, carried.id, &carried.to, earlier, &context))
-    }
-
-    fn attempted(&mut self, key: RetryKey, attempted: Attempted) -> Result<(), StoreError> {
-        let Some(parcel) = self.turns.outbox.get(key) else { return Ok(()) };
-        match attempted {
-            Attempted::Accepted => return self.conclude(&parcel, |_| Fate::Accepted),
-            Attempted::Refused { reason, blame } => return self.refused(&parcel, &reason, blame),
-            Attempted::Ambiguous => self.turns.outbox.failed(key, Earlier::Ambiguous, self.now),
-            Attempted::NotTried => {
-                let at = self.now.saturating_add(UNTRIED_WAIT).unwrap_or(Timestamp::MAX);
-                self.turns.outbox.wait(key, at);
-            }
-            Attempted::Throttled | Attempted::NotSent => {
-                self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-            }
-            Attempted::Unauthorized => {
-                self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-                self.hold(Hold::Token);
-            }
-            Attempted::OverQuota => {
-                self.turns.outbox.failed(key, Earlier::NotSent, self.now);
-                if !self.turns.holds.contains(&Hold::Quota) {
-                    self.hold(Hold::Quota);
-                    self.effects.push(Effect::ConfirmQuota);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// LINE has refused a parcel for good. Of a multicast it can be for one who is in it: then the others
-    /// go on alone.
-    fn refused(&mut self, parcel: &Arc<Parcel>, reason: &Arc<str>, blame: Blame) -> Result<(), StoreError> {
-        let rejected = |_| Fate::Rejected(Arc::clone(reason));
-        if !parcel.is_multicast() || blame == Blame::Content {
-            return self.conclude(parcel, rejected);
-        }
-        if self.turns.outbox.earlier(parcel.retry_key) == Earlier::Ambiguous {
-            // LINE would rather have answered 409; but on that nobody is sent anything again
-            return self.conclude(parcel, |_| Fate::Unknown("refused".into()));
-        }
-        self.conclude(parcel, |place| match blame {
-            Blame::Recipient(blamed) if blamed == place => Fate::Rejected(Arc::clone(reason)),
-            _ => Fate::Parted(FOR_ANOTHER.into()),
-        })
-    }
-
-    /// Settles all that is aboard a parcel, each by its place in it, and takes it out.
-    fn conclude(&mut self, parcel: &Arc<Parcel>, fate: impl Fn(usize) -> Fate) -> Result<(), StoreError> {
-        let aboard = self.turns.outbox.aboard(parcel);
-        self.turns.outbox.remove(parcel.retry_key, &mut self.batch);
-        if mutation::is(Mutation::OutcomeDropped) {
-            return Ok(());
-        }
-        for (place, carried) in aboard {
-            let id = self.resolve(&carried.member)?;
-            let Carried { enrollment, id: delivery, .. } = carried;
-            self.carry_on(&id, &Input::Settle { enrollment, delivery, fate: fate(place) })?;
-        }
-        Ok(())
-    }
-
-    /// Settles what is on its way to somebody whom it must not reach any more. A push ends at once; a
-    /// multicast that may have been accepted goes on for the others.
-    pub(super) fn call_off(&mut self, parcel: &Arc<Parcel>, reason: &str) -> Result<(), StoreError> {
-        let key = parcel.retry_key;
-        match (self.turns.outbox.is_surely_unsent(key), parcel.is_multicast()) {
-            (true, false) => self.conclude(parcel, |_| Fate::Withdrawn(reason.into())),
-            (false, false) => self.conclude(parcel, |_| Fate::Unknown(reason.into())),
-            (true, true) => self.conclude(parcel, |_| Fate::Withdrawn(FOR_ANOTHER.into())),
-            (false, true) => {
-                self.turns.outbox.fall(key, self.now, &mut self.batch);
-                Ok(())
-            }
-        }
-    }
-
-    fn hold(&mut self, hold: Hold) {
-        if self.turns.holds.insert(hold) {
-            self.holds_changed();
-        }
-    }
-
-    fn lift(&mut self, hold: Hold) {
-        if self.turns.holds.remove(&hold) {
-            self.holds_changed();
-        }
-    }
-
-    fn holds_changed(&mut self) {
-        let holds = self.turns.holds.clone();
-        self.batch.put_number(Meta::Holds, holds.iter().map(|hold| bit(*hold)).sum());
-        self.effects.push(Effect::Holds(holds));
-    }
-
-    fn release(&mut self) {
-        self.lift(Hold::Operator);
-        let change = self.turns.watch.confirm(self.moment);
-        self.clock(change);
-        if let Some(restored) = self.turns.restored.as_mut().filter(|row| row.released != Some(true)) {
-            restored.released = Some(true);
-            let row = encode_restored(restored);
-            self.batch.put_meta(Meta::Restored, row);
-        }
-        self.lift(Hold::Restored);
-    }
-
-    /// Follows what is known of the clock.
-    fn clock(&mut self, change: Option<watch::Change>) {
-        match change {
-            Some(watch::Change::Doubted) => self.hold(Hold::Clock),
-            Some(watch::Change::Trusted { was_moved }) => {
-                if was_moved {
-                    self.turns.outbox.distrust(self.moment);
-                }
-                self.lift(Hold::Clock);
-            }
-            None => {}
-        }
-    }
-
-    /// What LINE says of the quota ends a hold for it, or confirms it: then what was not sent goes back.
-    fn quota(&mut self, limit: Option<u64>, used: u64) -> Result<(), StoreError> {
-        if !self.turns.holds.contains(&Hold::Quota) {
-            return Ok(());
-        }
-        if limit.is_none_or(|limit| used < limit) {
-            self.lift(Hold::Quota);
-            return Ok(());
-        }
-        for parcel in self.turns.outbox.unsent(self.turns.store.bounds().batch_ops / OPS_PER_COMMAND) {
-            self.conclude(&parcel, |_| Fate::Withdrawn("quota".into()))?;
-        }
-        Ok(())
-    }
-
-    /// The record of a delivery whose fate is unknown.
-    fn unknown_row(&self, id: DeliveryId) -> Result<Option<UnknownRow>, StoreError> {
-        match self.unknown.get(&id) {
-            Some(row) => Ok(row.clone()),
-            None => store::load_unknown(&*self.turns.store, id),
-        }
-    }
-
-    /// Lets what is in flight of these runs, and what is unknown, be of the member that the runs are of now:
-    /// the friend's own id may mean another member later.
-    pub(super) fn hand_over(&mut self, runs: &[Enrollment], to: &MemberId) -> Result<(), StoreError> {
-        for run in runs {
-            if let Standing::InFlight(flight) = &run.now {
-                self.turns.outbox.hand_over(flight.delivery, to, &mut self.batch);
-                // or it is of this very turn
-                let queued = self.pushes.iter_mut().find(|push| push.delivery.id() == flight.delivery);
-                if let Some(push) = queued {
-                    push.member = to.clone();
-                }
-            }
-            for record in &run.steps {
-                if record.settled.is_none_or(|settled| settled.how != Settlement::Unknown) {
-                    continue;
-                }
-                let (revision, generation) = (record.revision, record.generation);
-                let step = record.step.clone();
-                let id = Delivery { enrollment: run.id, step, revision, generation }.id();
-                if let Some(row) = self.unknown_row(id)? {
-                    self.unknown.insert(id, Some(UnknownRow { member: Some(to.to_string()), ..row }));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles a delivery whose fate is unknown by an operator's word.
-    fn settle_unknown(&mut self, id: DeliveryId, resolution: Resolution) -> Result<Answer, StoreError> {
-        let Some(row) = self.unknown_row(id)? else {
-            return Ok(Answer::Refused(Refused::NoSuchDelivery));
-        };
-        let delivery = row.delivery()?;
-        let member = match &row.member {
-            Some(member) => {
-                let member = MemberId::new(member).map_err(|error| StoreError::Record {
-                    key: "an unknown delivery".into(),
-                    what: error.to_string(),
-                })?;
-                let member = self.resolve(&member)?;
-                self.file(&member)?.file.is_some().then_some(member)
-            }
-            None => None,
-        };
-        let answer = match member {
-            Some(member) => self.intake(&member, &Input::Resolve { delivery, resolution })?,
-            None if resolution == Resolution::Resend => {
-                Answer::Refused(Refused::Bound(Refusal::NothingToResend))
-            }
-            None => Answer::Done,
-        };
-        if answer == Answer::Done {
-            self.unknown.insert(id, None);
-            self.turns.unknown = self.turns.unknown.saturating_sub(1);
-        }
-        Ok(answer)
-    }
-
-    fn erase(&mut self, id: &MemberId) -> Result<Answer, StoreError> {
-        let Some(file) = self.file(id)?.file.clone() else {
-            return Ok(Answer::Refused(Refused::NoSuchMember));
-        };
-        self.delete(id);
-        self.erase_deliveries(&file)?;
-        // rows that have expired are gone, and deleting them again costs little
-        for number in 0..file.history_rows {
-            self.batch.delete_history(id, number);
-        }
-        self.bury(id, &file.entries)?;
-        if let Some(link) = &file.link {
-            let stub = MemberId::provisional(&link.user);
-            if stub != *id {
-                // the friend may come back before the member does, and had runs under its own id
-                let mut entries = file.entries.clone();
-                if let Some(claim) = self.file(&stub)?.file.clone() {
-                    for number in 0..claim.history_rows {
-                        self.batch.delete_history(&stub, number);
-                    }
-                    join_entries(&mut entries, &claim.entries);
-                    self.delete(&stub);
-                }
-                self.bury(&stub, &entries)?;
-            }
-        }
-        Ok(Answer::Done)
-    }
-
-    /// Keeps what must not be forgotten of an id that was erased: how often it has entered what, with what
-    /// an earlier erasure had kept.
-    fn bury(&mut self, id: &MemberId, entries: &[Entries]) -> Result<(), StoreError> {
-        let mut kept = match self.erased.get(id) {
-            Some(kept) => kept.clone(),
-            None if self.turns.tombstones == 0 => Vec::new(),
-            None => store::load_tombstone(&*self.turns.store, &self.turns.salt, id)?.unwrap_or_default(),
-        };
-        join_entries(&mut kept, entries);
-        if kept.is_empty() || mutation::is(Mutation::NoTombstone) {
-            return Ok(());
-        }
-        self.batch.put_tombstone(&self.turns.salt, id, &kept);
-        self.erased.insert(id.clone(), kept);
-        self.turns.tombstones += 1;
-        self.batch.put_number(Meta::Tombstones, self.turns.tombstones);
-        Ok(())
-    }
-
-    /// Takes an erased member's deliveries out of what is on its way. Of those that may have been accepted
-    /// it stays known that there were such, not whose.
-    fn erase_deliveries(&mut self, file: &MemberFile) -> Result<(), StoreError> {
-        for run in &file.enrollments {
-            for record in &run.steps {
-                if record.settled.is_some_and(|settled| settled.how == Settlement::Unknown) {
-                    let (revision, generation) = (record.revision, record.generation);
-                    let step = record.step.clone();
-                    let id = Delivery { enrollment: run.id, step, revision, generation }.id();
-                    if let Some(row) = self.unknown_row(id)? {
-                        self.unknown.insert(id, Some(UnknownRow { member: None, ..row }));
-                    }
-                }
-            }
-            let Standing::InFlight(flight) = &run.now else { continue };
-            // one that this turn has queued is not wanted any more, and is left out at its end
-            let Some(parcel) = self.turns.outbox.carrier(flight.delivery) else { continue };
-            let key = parcel.retry_key;
-            let unsent = self.turns.outbox.is_surely_unsent(key);
-            match parcel.is_multicast() {
-                false => self.turns.outbox.scrub(key, &mut self.batch),
-                true => {
-                    if self.turns.outbox.leave(key, flight.delivery) {
-                        self.turns.outbox.remove(key, &mut self.batch);
-                    } else {
-                        self.call_off(&parcel, FOR_ANOTHER)?;
-                    }
-                }
-            }
-            if !unsent {
-                let record = run.steps.iter().find(|record| record.step == flight.step);
-                let generation = record.map_or(0, |record| record.generation);
-                let row = UnknownRow {
-                    member: None,
-                    enrollment: run.id.0.into_bytes().into(),
-                    scenario: run.scenario.to_string(),
-                    step: flight.step.to_string(),
-                    revision: flight.revision,
-                    generation,
-                    due_ms: flight.due.as_millisecond(),
-                    at_ms: self.now.as_millisecond(),
-                    reason: "erased".into(),
-                };
-                self.unknown.insert(flight.delivery, Some(row));
-                self.turns.unknown += 1;
-            }
-        }
-        Ok(())
     }
 
     /// Looks at a page of members after the scenarios have changed: their next steps may be due at
@@ -1252,10 +853,6 @@ impl<'a> Work<'a> {
         }
         Ok(Effects(self.effects))
     }
-}
-
-fn cutoff_of(parcel: &Parcel) -> Timestamp {
-    parcel.first_attempt.wall.saturating_add(CUTOFF).unwrap_or(Timestamp::MAX)
 }
 
 fn first_word(reason: &str) -> &str {

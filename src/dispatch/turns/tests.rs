@@ -2,8 +2,13 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::clock::Moment;
+use crate::dispatch::attempts::{HELD_WAIT, MAX_REPLAY, UNTRIED_WAIT};
+use crate::dispatch::outbox::CUTOFF;
+use crate::dispatch::{Attempted, Blame};
 use crate::dispatch::{IfTaken, LinkRequest};
 use crate::engine::Change;
+use crate::engine::Resolution;
+use crate::model::RetryKey;
 use crate::model::{Event, EventName, LineUserId};
 use crate::scenario::Defaults;
 use crate::scenario::load::load;
