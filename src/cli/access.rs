@@ -118,12 +118,8 @@ pub(super) fn timeline(place: &Place, key: &Key, member: &str) -> Result<Timelin
     Ok(timeline_of(&*store, &file, &scenarios).context("cannot read the store")?)
 }
 
-/// A member's file from the store of a daemon that is not running.
-pub(super) fn stored_member(
-    config: &Config,
-    member: &str,
-) -> Result<(std::sync::Arc<dyn Store>, MemberFile), Failure> {
-    let id = MemberId::new(member).map_err(|error| Failure::problem(error.to_string()))?;
+/// The store of a daemon that is not running.
+pub(super) fn store_at_rest(config: &Config) -> Result<std::sync::Arc<dyn Store>, Failure> {
     if !config.data.exists() {
         return Err(Failure::problem(format!(
             "no daemon answers on {}, and there is no data folder {}",
@@ -131,8 +127,17 @@ pub(super) fn stored_member(
             config.data.display()
         )));
     }
-    let store = store::open(&config.data, config.store.cache_bytes)
-        .with_context(|| format!("no daemon answers on {}", config.listen))?;
+    let store = store::open(&config.data, config.store.cache_bytes);
+    Ok(store.with_context(|| format!("no daemon answers on {}", config.listen))?)
+}
+
+/// A member's file from the store of a daemon that is not running.
+pub(super) fn stored_member(
+    config: &Config,
+    member: &str,
+) -> Result<(std::sync::Arc<dyn Store>, MemberFile), Failure> {
+    let id = MemberId::new(member).map_err(|error| Failure::problem(error.to_string()))?;
+    let store = store_at_rest(config)?;
     let load = |id: &MemberId| {
         let files = store::load_members(&*store, std::slice::from_ref(id));
         files.map(|mut files| files.pop().flatten()).context("cannot read the store")

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::access::{Key, Running};
+use super::access::{self, Key, Running};
 use super::{Failure, Place, print};
 use crate::clock::Clock;
 use crate::http::{BackupView, backup_view};
@@ -40,15 +40,7 @@ pub(super) fn write(place: &Place, options: &BackupOptions) -> Result<(), Failur
     let view: BackupView = match running.post("/v1/backup", &json!({ "file": file }), PATIENCE)? {
         Some(answered) => answered.read()?,
         None => {
-            if !config.data.exists() {
-                return Err(Failure::problem(format!(
-                    "no daemon answers on {}, and there is no data folder {}",
-                    config.listen,
-                    config.data.display()
-                )));
-            }
-            let store = store::open(&config.data, config.store.cache_bytes)
-                .with_context(|| format!("no daemon answers on {}", config.listen))?;
+            let store = access::store_at_rest(&config)?;
             let clock = Clock::system();
             let summary = store::backup(&*store, &file, &|| clock.now()).map_err(anyhow::Error::from)?;
             backup_view(&file, &summary)

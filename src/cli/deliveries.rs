@@ -6,11 +6,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::access::{ANSWER, Key, Running};
+use super::access::{self, ANSWER, Key, Running};
 use super::{FOUND_PROBLEMS, Failure, Place, print};
 use crate::config::Config;
 use crate::http::{DeliveriesView, DeliveryView, deliveries_of};
-use crate::store;
 
 /// Deliveries asked for at once.
 const PAGE: usize = 500;
@@ -100,7 +99,8 @@ fn list(config: &Config, which: &Which, json: bool, key: &Key) -> Result<(), Fai
     if found.is_empty() {
         return print("no delivery is in doubt\n");
     }
-    let mut out = format!("{} deliveries may or may not have been accepted:\n", found.len());
+    let noun = if found.len() == 1 { "delivery" } else { "deliveries" };
+    let mut out = format!("{} {noun} may or may not have been accepted:\n", found.len());
     for delivery in &found {
         out += &line(delivery, &config.zone);
     }
@@ -113,7 +113,11 @@ fn line(delivery: &DeliveryView, zone: &TimeZone) -> String {
     let due = delivery.due.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M");
     let member = delivery.member.as_deref().unwrap_or("(erased)");
     let (id, scenario, step) = (delivery.id, &delivery.scenario, &delivery.step);
-    format!("  {id}  due {due}  {member}  {scenario}/{step}  {}\n", super::explain::because(&delivery.reason))
+    format!(
+        "  {id}  due {due}  {member}  {scenario}/{step}  {} ({})\n",
+        delivery.reason,
+        super::explain::because(&delivery.reason)
+    )
 }
 
 /// All that are asked for: from the daemon, or from the store of one that is not running.
@@ -124,26 +128,17 @@ fn unknown(config: &Config, which: &Which, key: &Key) -> Result<Vec<DeliveryView
     let mut after: Option<Uuid> = None;
     loop {
         let from = after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let page: DeliveriesView = match running
-            .get(&format!("/v1/deliveries?state=unknown&limit={PAGE}{from}"))?
-        {
-            Some(answered) => answered.read()?,
-            None => {
-                if at_rest.is_none() {
-                    if !config.data.exists() {
-                        return Err(Failure::problem(format!(
-                            "no daemon answers on {}, and there is no data folder {}",
-                            config.listen,
-                            config.data.display()
-                        )));
+        let page: DeliveriesView =
+            match running.get(&format!("/v1/deliveries?state=unknown&limit={PAGE}{from}"))? {
+                Some(answered) => answered.read()?,
+                None => {
+                    if at_rest.is_none() {
+                        at_rest = Some(access::store_at_rest(config)?);
                     }
-                    let store = store::open(&config.data, config.store.cache_bytes);
-                    at_rest = Some(store.with_context(|| format!("no daemon answers on {}", config.listen))?);
+                    let store = at_rest.as_deref().expect("it was opened above");
+                    deliveries_of(store, after, PAGE).context("cannot read the store")?
                 }
-                let store = at_rest.as_deref().expect("it was opened above");
-                deliveries_of(store, after, PAGE).context("cannot read the store")?
-            }
-        };
+            };
         found.extend(page.deliveries.into_iter().filter(|delivery| which.names(delivery)));
         match page.next {
             Some(next) => after = Some(next),

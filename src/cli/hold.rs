@@ -4,10 +4,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::access::{ANSWER, Key, Running};
+use super::access::{self, ANSWER, Key, Running};
 use super::{Failure, Place, print};
 use crate::dispatch::turns;
-use crate::store;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -32,15 +31,7 @@ pub(super) fn run(place: &Place, options: &Options, switch: Switch) -> Result<()
         let state: Value = answered.read()?;
         return print(&told(&state));
     }
-    if !config.data.exists() {
-        return Err(Failure::problem(format!(
-            "no daemon answers on {}, and there is no data folder {}",
-            config.listen,
-            config.data.display()
-        )));
-    }
-    let store = store::open(&config.data, config.store.cache_bytes)
-        .with_context(|| format!("no daemon answers on {}", config.listen))?;
+    let store = access::store_at_rest(&config)?;
     let done = match switch {
         Switch::Hold => turns::hold_at_rest(&*store),
         Switch::Release => turns::release_at_rest(&*store),

@@ -1,5 +1,6 @@
 //! `POST /v1/backup`: a backup of the store while it is in use.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +59,12 @@ pub(super) async fn write(
                 StoreError::BackupExists { .. }
                 | StoreError::BackupRunning { .. }
                 | StoreError::BackupLeftover { .. } => 409,
+                // such a path will not do the next time either
+                StoreError::Io { ref cause, .. }
+                    if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+                {
+                    422
+                }
                 _ => 503,
             };
             Err(Problem::new(status, error.to_string()))

@@ -56,5 +56,5 @@ async fn a_backup_is_written_while_the_daemon_runs_and_never_over_a_file() {
     let relative = daemon.post("/v1/backup", &json!({ "file": "backup" })).await;
     assert_eq!(relative.status, 422, "{relative:?}");
     let nowhere = daemon.post("/v1/backup", &json!({ "file": folder.path().join("none/backup") })).await;
-    assert_eq!(nowhere.status, 503, "{nowhere:?}");
+    assert_eq!(nowhere.status, 422, "{nowhere:?}");
 }
