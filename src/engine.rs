@@ -15,12 +15,13 @@ use crate::model::{
     LineUserId, MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
     limits,
 };
-use crate::mutation::{self, Mutation};
-use crate::scenario::program::{EnrollmentScope, MemberScope, Names, Scope};
-use crate::scenario::{Scenario, ScenarioSet, Step, message};
+use crate::scenario::program::{EnrollmentScope, MemberScope, Messages, Names, Scope};
+use crate::scenario::{Act, Scenario, ScenarioSet, Step, message};
 
+pub mod acts;
 pub mod change;
 pub mod flight;
+mod path;
 pub mod plan;
 pub mod quiet_hours;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub mod trigger;
 
 pub use change::Change;
 pub use flight::{Fate, Resolution};
+use schedule::Slot;
 pub use trigger::Refusal;
 
 /// How long a step waits for one of another enrollment of the same member that is in flight.
@@ -91,6 +93,8 @@ pub struct Verdict {
     pub unknown: Vec<Unknown>,
     /// Runs that the event at hand has converted and that it is still to end.
     converted: Vec<usize>,
+    /// How many runs steps have started while the input was taken.
+    started: usize,
 }
 
 /// A delivery to be put into the outbox.
@@ -176,6 +180,14 @@ pub enum Decision {
     Push {
         due: Timestamp,
     },
+    /// It sends nothing: carry it out.
+    Do {
+        due: Timestamp,
+    },
+    /// It is reached, and waits for an event until then.
+    Await {
+        until: Timestamp,
+    },
     /// It may have been sent by a daemon that this one's store is an older copy of.
     Unknown {
         due: Timestamp,
@@ -227,8 +239,11 @@ impl SkipReason {
 impl Turn<'_> {
     /// Carries every enrollment as far as it goes and sets the member's wake.
     fn advance(&mut self) {
-        for index in 0..self.file.enrollments.len() {
+        let mut index = 0;
+        // steps may start more runs, up to a bound of their own
+        while index < self.file.enrollments.len() {
             self.advance_enrollment(index);
+            index += 1;
         }
         self.file.enrollments.retain(|run| !is_over(run));
         self.file.wake = (self.file.enrollments.iter())
@@ -251,9 +266,9 @@ impl Turn<'_> {
         while self.file.enrollments[index].now.is_waiting() {
             let run = &self.file.enrollments[index];
             let step = match run.ended {
-                None => match next_step(&scenario, run) {
+                None => match path::next_step(&scenario, run) {
                     Some(step) => step,
-                    None => return self.complete(index),
+                    None => return self.complete(&scenario, index),
                 },
                 // what an edit put behind the last step is not for a run that has ended
                 Some(_) => match to_resend(run).and_then(|step| scenario.step(step)) {
@@ -294,8 +309,18 @@ impl Turn<'_> {
                     self.settle_step(index, &step.id, Settlement::Unknown);
                     self.go_on_from(index, due);
                 }
+                Decision::Await { until } => {
+                    record_mut(&mut self.file.enrollments[index], &step.id);
+                    self.file.enrollments[index].now = Standing::Waiting { until };
+                    return;
+                }
+                Decision::Do { due } => {
+                    self.carry_out(&scenario, index, step);
+                    self.go_on_from(index, due);
+                }
                 Decision::Push { due } => {
-                    if let Err(reason) = self.push(&scenario, index, step, due) {
+                    let messages = step.messages().expect("only messages are pushed");
+                    if let Err(reason) = self.push(&scenario, index, step, messages, due) {
                         self.note_step(index, &step.id, What::Rejected, Some(&reason), None);
                         self.settle_step(index, &step.id, Settlement::Rejected);
                     }
@@ -312,6 +337,7 @@ impl Turn<'_> {
         if now < slot.look_at {
             return Decision::Wait { until: slot.look_at };
         }
+        let Act::Push(_) = step.act else { return self.decide_to_do(scenario, run, step, &slot) };
         if self.context.restored_at.is_some_and(|restored_at| slot.due <= restored_at) {
             return match self.unwanted(scenario, run, step) {
                 Some(reason) => Decision::Skip { reason },
@@ -344,6 +370,42 @@ impl Turn<'_> {
         }
     }
 
+    /// What is to become of a step that sends nothing and whose moment has come.
+    fn decide_to_do(&self, scenario: &Scenario, run: &Enrollment, step: &Step, slot: &Slot) -> Decision {
+        let now = self.context.now;
+        let is_old = self.context.restored_at.is_some_and(|restored_at| slot.due <= restored_at);
+        if self.context.sending == Sending::Held && !is_old {
+            return Decision::Wait { until: slot.due };
+        }
+        let may_be_done = match slot.hours {
+            Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
+            None => now,
+        };
+        let has_begun = record(run, &step.id).is_some();
+        if let Act::WaitFor(awaited) = &step.act
+            && has_begun
+        {
+            let until = acts::deadline(scenario, step, run, awaited);
+            return if now < until { Decision::Await { until } } else { Decision::Do { due: until } };
+        }
+        if slot.is_late(may_be_done) {
+            return Decision::Skip { reason: SkipReason::Late };
+        }
+        if may_be_done > now {
+            return Decision::Defer { until: may_be_done, reason: DeferReason::Hours };
+        }
+        if let Err(reason) = self.condition(scenario, run, step) {
+            return Decision::Skip { reason };
+        }
+        match &step.act {
+            Act::WaitFor(awaited) => {
+                let until = acts::deadline(scenario, step, run, awaited);
+                if now < until { Decision::Await { until } } else { Decision::Do { due: until } }
+            }
+            _ => Decision::Do { due: slot.due },
+        }
+    }
+
     /// Why a step must not go to the member at all; none if it may.
     fn unwanted(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> Option<SkipReason> {
         suppression::suppression(self.file).or_else(|| self.condition(scenario, run, step).err())
@@ -352,7 +414,13 @@ impl Turn<'_> {
     /// True if a later step, due by its own time, would go out now in place of `step`.
     fn is_superseded(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> bool {
         let later = scenario.steps.iter().skip_while(|s| s.id != step.id).skip(1);
-        later.filter(|s| schedule::has_own_time(&s.timing) && is_open(run, &s.id)).any(|later| {
+        let competes = |s: &&Step| {
+            schedule::has_own_time(&s.timing)
+                && s.messages().is_some()
+                && is_open(run, &s.id)
+                && path::reach(scenario, run, s) == path::Reach::On
+        };
+        later.filter(competes).any(|later| {
             let slot = schedule::slot(scenario, later, run);
             slot.due <= self.context.now
                 && !slot.is_late(self.context.now)
@@ -385,13 +453,20 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// Why it cannot be rendered.
-    fn push(&mut self, scenario: &Scenario, index: usize, step: &Step, due: Timestamp) -> Result<(), String> {
+    fn push(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        step: &Step,
+        written: &Messages,
+        due: Timestamp,
+    ) -> Result<(), String> {
         let run = &self.file.enrollments[index];
         let messages = scenario
             .program
-            .render(&step.messages, &self.names_of(run, &run.event))
+            .render(written, &self.names_of(run, &run.event))
             .map_err(|failure| format!("render({failure})"))?;
-        if !step.messages.is_literal() {
+        if !written.is_literal() {
             message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
         }
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
@@ -413,7 +488,7 @@ impl Turn<'_> {
             scenario: scenario.id.clone(),
             to,
             messages,
-            silent: step.messages.silent,
+            silent: written.silent,
             due,
             alone,
         });
@@ -453,6 +528,10 @@ impl Turn<'_> {
         let record = record_mut(run, step);
         record.settled = Some(Settled { at: now, how });
         record.resent_at = None;
+        if matches!(&run.now, Standing::InFlight(flight) if flight.step != *step) {
+            // an answer to a message that LINE has yet to acknowledge: the run goes on from that message
+            return;
+        }
         run.reached_at = now;
         run.now = Standing::Waiting { until: now };
     }
@@ -465,14 +544,20 @@ impl Turn<'_> {
         }
     }
 
-    fn complete(&mut self, index: usize) {
+    fn complete(&mut self, scenario: &Scenario, index: usize) {
         let run = &mut self.file.enrollments[index];
         run.ended = Some(Ended::Completed);
         let sent = run
             .steps
             .iter()
             .any(|r| r.revision > 0 || r.settled.is_some_and(|settled| settled.how == Settlement::Accepted));
-        self.note(index, What::Completed, (!sent).then_some("nothing_sent"), None);
+        // an arm without messages is meant to send none
+        let should_send = run.steps.iter().any(|r| {
+            r.settled.is_some_and(|settled| settled.how != Settlement::Done)
+                && scenario.step(&r.step).is_none_or(|step| step.messages().is_some())
+        });
+        let reason = (!sent && should_send).then_some("nothing_sent");
+        self.note(index, What::Completed, reason, None);
     }
 
     /// Ends an enrollment; one with a delivery in flight is kept until that is settled.
@@ -598,21 +683,4 @@ fn record_mut<'a>(run: &'a mut Enrollment, step: &StepId) -> &'a mut StepRecord 
 
 fn is_open(run: &Enrollment, step: &StepId) -> bool {
     record(run, step).is_none_or(|record| record.settled.is_none())
-}
-
-/// The step that an enrollment is at: one that was opened again, or the first after all that are
-/// settled. A step that an edit put before a settled one is passed over.
-fn next_step<'a>(scenario: &'a Scenario, run: &Enrollment) -> Option<&'a Step> {
-    if mutation::is(Mutation::OrderReversed) {
-        return scenario.steps.iter().rev().find(|step| is_open(run, &step.id));
-    }
-    let is_settled = |step: &Step| record(run, &step.id).is_some_and(|r| r.settled.is_some());
-    let after_settled = scenario.steps.iter().rposition(is_settled).map_or(0, |last| last + 1);
-    scenario.steps.iter().enumerate().find_map(|(index, step)| {
-        let open = match record(run, &step.id) {
-            Some(record) => record.settled.is_none(),
-            None => index >= after_settled,
-        };
-        open.then_some(step)
-    })
 }

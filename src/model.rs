@@ -367,6 +367,10 @@ pub struct Enrollment {
     pub steps: Vec<StepRecord>,
     /// The instant from which `wait` counts: when the last step was accepted or passed over.
     pub reached_at: Timestamp,
+    /// True if its scenario keeps it for comparison: nothing is sent to it.
+    pub held_out: bool,
+    /// True if a date of the member planned it: it moves and ends with that date.
+    pub dated: bool,
     pub now: Standing,
     /// None while it lives. One that has ended is kept while a delivery is in flight, or as long as the
     /// fate of one is unknown and nobody has settled it.
@@ -424,12 +428,23 @@ pub struct StepRecord {
     pub alone: bool,
     /// When an operator asked for it to be sent again, which is its moment from then on.
     pub resent_at: Option<Timestamp>,
+    /// Of a container that is settled, the first step of the arm that was taken, by which the arm is known
+    /// after an edit; none if that arm has no steps, or if none was taken.
+    pub took: Option<StepId>,
 }
 
 impl StepRecord {
     /// The record of a step that nothing has been decided about.
     pub fn new(step: StepId) -> StepRecord {
-        StepRecord { step, revision: 0, generation: 0, settled: None, alone: false, resent_at: None }
+        StepRecord {
+            step,
+            revision: 0,
+            generation: 0,
+            settled: None,
+            alone: false,
+            resent_at: None,
+            took: None,
+        }
     }
 }
 
@@ -442,7 +457,10 @@ pub struct Settled {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
+    /// LINE took the push.
     Accepted,
+    /// What it does beside sending is done.
+    Done,
     /// Passed over because its moment had gone by; open again if the anchor moves.
     Late,
     /// Passed over for another reason.
@@ -494,6 +512,8 @@ pub enum What {
     /// The anchor of an enrollment moved.
     Moved,
     Accepted,
+    /// A step that sends nothing was carried out.
+    Done,
     Deferred,
     Skipped,
     Rejected,
@@ -507,6 +527,9 @@ pub enum What {
     Unlinked,
     Blocked,
     Unblocked,
+    /// The member wants no messages any more, or none of a topic.
+    OptedOut,
+    OptedIn,
 }
 
 impl What {
@@ -517,6 +540,7 @@ impl What {
             What::NotEnrolled => "not_enrolled",
             What::Moved => "moved",
             What::Accepted => "accepted",
+            What::Done => "done",
             What::Deferred => "deferred",
             What::Skipped => "skipped",
             What::Rejected => "rejected",
@@ -530,6 +554,8 @@ impl What {
             What::Unlinked => "unlinked",
             What::Blocked => "blocked",
             What::Unblocked => "unblocked",
+            What::OptedOut => "opted_out",
+            What::OptedIn => "opted_in",
         }
     }
 }
@@ -549,6 +575,22 @@ pub struct Happening {
     pub until: Option<Timestamp>,
 }
 
+/// What a member does not want to get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptOut {
+    /// Nothing at all.
+    pub all: bool,
+    /// Nothing of these topics.
+    pub topics: BTreeSet<String>,
+}
+
+impl OptOut {
+    /// True if a scenario of this topic, or of none, must not send to the member.
+    pub fn is_from(&self, topic: Option<&str>) -> bool {
+        self.all || topic.is_some_and(|topic| self.topics.contains(topic))
+    }
+}
+
 /// The unit of state: everything the daemon knows of one member.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberFile {
@@ -556,6 +598,10 @@ pub struct MemberFile {
     pub attributes: Arc<Attributes>,
     pub tags: Arc<BTreeSet<String>>,
     pub link: Option<Link>,
+    /// What the member does not want to get.
+    pub opted_out: OptOut,
+    /// When messages were accepted that may still count for a frequency cap, oldest first.
+    pub pushed: Vec<Timestamp>,
     /// Set in the file of a provisional member that was linked: who the LINE user is now.
     pub merged_into: Option<MemberId>,
     /// Newest last; bounded by [`limits::SEEN_EVENTS`].
@@ -581,6 +627,8 @@ impl MemberFile {
             attributes: Arc::default(),
             tags: Arc::default(),
             link,
+            opted_out: OptOut::default(),
+            pushed: Vec::new(),
             merged_into: None,
             seen: Vec::new(),
             entries: Vec::new(),
@@ -621,6 +669,8 @@ pub mod limits {
     /// Keys per member whose entries are remembered apart; with more, the oldest that have no live
     /// enrollment are folded into one ordinal, and may be entered again.
     pub const ENTRIES: usize = 200;
+    /// Topics that one member may have opted out of.
+    pub const OPT_OUTS: usize = 50;
     /// Happenings kept in the member file before they are moved into a history row.
     pub const JOURNAL: usize = 24;
 }

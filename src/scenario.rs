@@ -5,6 +5,7 @@
 //! It refuses to know members, time or the store: names get their values from [`program::Names`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::civil::Time;
@@ -23,7 +24,7 @@ pub mod source;
 pub mod written;
 pub mod yaml;
 
-use program::{Condition, Expression, Messages, Program};
+use program::{Condition, Document, Expression, Messages, Program};
 
 /// An ordered plan from one file, checked and compiled.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub struct Scenario {
     pub update: Vec<Update>,
     pub exit: Vec<Exit>,
     pub goal: Option<Goal>,
-    /// In file order, which is the order they run in. Never empty.
+    /// In file order, which is the order they run in; those inside a container follow it. Never empty.
     pub steps: Vec<Step>,
     /// Everything that is evaluated or rendered.
     pub program: Program,
@@ -51,6 +52,11 @@ pub struct Scenario {
 impl Scenario {
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// The rule by which steps and the API start it, where no event does: that of the first trigger.
+    pub fn first_trigger(&self) -> &Enter {
+        self.enter.first().expect("a scenario has a trigger")
     }
 }
 
@@ -103,21 +109,88 @@ pub struct Goal {
     pub value: Option<Expression>,
 }
 
-/// One message with its timing.
+/// One thing to do, with its timing.
 #[derive(Debug)]
 pub struct Step {
     pub id: StepId,
+    /// The arm of a container that it stands in; none at the top.
+    pub within: Option<Within>,
     pub timing: Timing,
     pub condition: Option<Condition>,
-    /// How far behind its moment it may still go out; none for the rule of the anchor (a day after it,
-    /// or before it, until it).
+    /// How far behind its moment it may still be done; none for the rule of the anchor (a day after it,
+    /// or before it, until it), and for anything but a message, for ever.
     pub late: Option<SignedDuration>,
-    /// Takes the place of the scenario's send window.
+    /// Its own send window. Without one a message keeps the scenario's, and anything else has none.
     pub hours: Option<Hours>,
     /// Whether it is sent again when the anchor moves after it was sent; none for the default: yes
     /// before the anchor, no after.
     pub resend: Option<bool>,
-    pub messages: Messages,
+    pub act: Act,
+    /// Of a container, where the steps of each arm stand in [`Scenario::steps`]; else empty.
+    pub arms: Vec<Range<usize>>,
+}
+
+impl Step {
+    /// The messages of a step that sends; none for any other.
+    pub fn messages(&self) -> Option<&Messages> {
+        match &self.act {
+            Act::Push(messages) => Some(messages),
+            _ => None,
+        }
+    }
+}
+
+/// The place of a step inside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Index of the container in [`Scenario::steps`].
+    pub container: usize,
+    /// Index of the arm in [`Step::arms`].
+    pub arm: usize,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Act {
+    Push(Messages),
+    Set(Set),
+    /// Starts another scenario for the member.
+    Enter(Started),
+    /// Ends the run.
+    Exit,
+    /// Takes the first arm whose condition holds; one without a condition always does.
+    Branch(Vec<Option<Condition>>),
+    /// Takes an arm by the member's id, in these proportions.
+    Split(Vec<u32>),
+    /// Waits for an event, and takes the first arm if it comes in time, else the second.
+    WaitFor(WaitFor),
+}
+
+/// A change of what is known of the member.
+#[derive(Debug)]
+pub struct Set {
+    /// A JSON object; null takes an attribute away.
+    pub attributes: Option<Document>,
+    pub add_tags: Vec<String>,
+    pub remove_tags: Vec<String>,
+}
+
+/// Another scenario that a step starts.
+#[derive(Debug)]
+pub struct Started {
+    pub scenario: ScenarioId,
+    /// A JSON object that is the event of the new run; none for that of the run that starts it.
+    pub data: Option<Document>,
+}
+
+/// An event that a run waits for.
+#[derive(Debug)]
+pub struct WaitFor {
+    pub on: EventName,
+    pub condition: Option<Condition>,
+    pub key: Option<Expression>,
+    /// How long, from the moment the step is reached.
+    pub within: Offset,
 }
 
 /// When a step is due.
@@ -202,6 +275,10 @@ impl ScenarioSet {
                 .chain(scenario.update.iter().map(|u| &u.on))
                 .chain(scenario.exit.iter().map(|e| &e.on))
                 .chain(scenario.goal.iter().map(|g| &g.on))
+                .chain(scenario.steps.iter().filter_map(|step| match &step.act {
+                    Act::WaitFor(awaited) => Some(&awaited.on),
+                    _ => None,
+                }))
                 .collect();
             heard.sort_unstable();
             heard.dedup();

@@ -60,7 +60,7 @@ impl Turn<'_> {
     }
 
     /// The size of attributes and tags as JSON, in bytes.
-    fn attributes_bytes(&self) -> usize {
+    pub(super) fn attributes_bytes(&self) -> usize {
         let tags: usize = self.file.tags.iter().map(|tag| tag.len() + 3).sum();
         json_bytes(&self.file.attributes) + tags
     }
@@ -133,7 +133,11 @@ impl Turn<'_> {
                 Settlement::Unknown => Settlement::Skipped,
                 how => how,
             };
-            record_mut(&mut kept, &record.step).settled.get_or_insert(Settled { how, ..settled });
+            let own = record_mut(&mut kept, &record.step);
+            if own.settled.is_none() {
+                own.settled = Some(Settled { how, ..settled });
+                own.took.clone_from(&record.took);
+            }
         }
         kept.reached_at = kept.reached_at.max(other.reached_at);
         if let Standing::InFlight(flight) = &other.now {
@@ -188,7 +192,7 @@ pub fn join_entries(own: &mut Vec<Entries>, theirs: &[Entries]) {
 }
 
 /// RFC 7396, "JSON Merge Patch".
-fn merge(target: &mut Attributes, patch: &Attributes) {
+pub(super) fn merge(target: &mut Attributes, patch: &Attributes) {
     use serde_json::Value;
     for (name, value) in patch {
         match value {

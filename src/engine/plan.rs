@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{next_step, record, schedule};
+use super::path::{Reach, next_step, reach};
+use super::{record, schedule};
 use crate::model::{Enrollment, MemberFile, ScenarioId, Standing, StepId};
 use crate::scenario::{Scenario, ScenarioSet};
 
@@ -24,6 +25,8 @@ pub enum When {
     At(Timestamp),
     /// Some time after the step before it, which has not been reached.
     AfterTheOneBefore,
+    /// Only if a choice before it, which is still to be made, takes its arm.
+    IfTaken,
     /// It is in the outbox; LINE has not answered yet.
     InFlight { since: Timestamp },
 }
@@ -42,9 +45,11 @@ fn planned_of_run(scenario: &Scenario, run: &Enrollment) -> Vec<Planned> {
     let Some(next) = next_step(scenario, run) else { return Vec::new() };
     let open = (scenario.steps.iter())
         .skip_while(|step| step.id != next.id)
-        .filter(|step| record(run, &step.id).is_none_or(|record| record.settled.is_none()));
+        .filter(|step| record(run, &step.id).is_none_or(|record| record.settled.is_none()))
+        .filter(|step| reach(scenario, run, step) != Reach::Off);
     open.map(|step| {
         let when = match &run.now {
+            _ if reach(scenario, run, step) == Reach::Undecided => When::IfTaken,
             Standing::InFlight(flight) if flight.step == step.id => When::InFlight { since: flight.since },
             Standing::Waiting { until } if step.id == next.id => {
                 When::At(schedule::slot(scenario, step, run).due.max(*until))

@@ -31,11 +31,10 @@ impl Slot {
     /// True if the step must not go out at `instant` any more.
     pub fn is_late(&self, instant: Timestamp) -> bool {
         let behind = instant.duration_since(self.due);
-        match self.before {
-            Some(_) if mutation::is(Mutation::LateAfterAnchor) => false,
-            Some(anchor) => instant >= anchor || self.late.is_some_and(|late| behind > late),
-            None => behind > self.late.unwrap_or(DEFAULT_LATE),
+        if self.before.is_some() && mutation::is(Mutation::LateAfterAnchor) {
+            return false;
         }
+        self.before.is_some_and(|anchor| instant >= anchor) || self.late.is_some_and(|late| behind > late)
     }
 }
 
@@ -43,10 +42,12 @@ impl Slot {
 pub fn slot(scenario: &Scenario, step: &Step, run: &Enrollment) -> Slot {
     let zone = &scenario.zone;
     let planned = moment(&step.timing, run, zone);
-    let hours = step.hours.or(scenario.hours);
-    let before = (scenario.anchor.is_some() && planned < run.anchor).then_some(run.anchor);
+    let sends = step.messages().is_some();
+    let hours = step.hours.or(scenario.hours.filter(|_| sends));
+    let before = (sends && scenario.anchor.is_some() && planned < run.anchor).then_some(run.anchor);
     let moment = super::record(run, &step.id).and_then(|record| record.resent_at).unwrap_or(planned);
-    let slot = Slot { look_at: moment, due: moment, hours, late: step.late, before };
+    let late = step.late.or((sends && before.is_none()).then_some(DEFAULT_LATE));
+    let slot = Slot { look_at: moment, due: moment, hours, late, before };
     let Some(hours) = hours else { return slot };
     let opening = quiet_hours::after_quiet_hours(moment, hours, zone);
     match before {

@@ -135,6 +135,7 @@ impl Turn<'_> {
             for update in scenario.update.iter().filter(|update| update.on == event.name) {
                 self.update(scenario, update, &data)?;
             }
+            self.hear(scenario, event, &data);
             let rules = scenario.enter.iter().filter(|enter| enter.on == event.name);
             for enter in rules {
                 if self.enter(scenario, enter, event, &data, &names)? {
@@ -271,14 +272,15 @@ impl Turn<'_> {
                 return Ok(false);
             }
         }
-        match self.plan_entry(scenario, enter, event, names) {
-            Ok((key, anchor)) => self.enroll(scenario, key, anchor, event, data)?,
+        match self.plan_entry(scenario, enter, None, event.at, names) {
+            Ok((key, anchor)) => self.enroll(scenario, key, anchor, event.at, data)?,
             Err(reason) => self.not_enrolled(scenario, &reason),
         }
         Ok(true)
     }
 
-    /// The key and the anchor of a new run.
+    /// The key and the anchor of a new run that enters at an instant. `given` is its key if it is not the
+    /// trigger's to tell.
     ///
     /// # Errors
     /// The reason why there can be none.
@@ -286,22 +288,24 @@ impl Turn<'_> {
         &self,
         scenario: &Scenario,
         enter: &Enter,
-        event: &Event,
+        given: Option<&str>,
+        at: Timestamp,
         names: &Names,
     ) -> Result<(Option<Arc<str>>, Timestamp), String> {
         let key = match enter.key {
+            _ if given.is_some() => given.map(str::to_owned),
             Some(key) => Some(scenario.program.text(key, names).map_err(|failure| failure.to_string())?),
             None => None,
         };
         if key.as_ref().is_some_and(|key| key.len() > crate::model::MAX_NAME_BYTES) {
             return Err(format!("error(the key is over {} bytes)", crate::model::MAX_NAME_BYTES));
         }
-        if !self.may_enter(scenario, &enter.again, key.as_deref(), event.at) {
+        if !self.may_enter(scenario, &enter.again, key.as_deref(), at) {
             return Err("again".into());
         }
         let anchor = match scenario.anchor {
             Some(anchor) => anchor_at(scenario, anchor, names)?,
-            None => event.at,
+            None => at,
         };
         Ok((key.map(Arc::from), anchor))
     }
@@ -322,12 +326,40 @@ impl Turn<'_> {
         }
     }
 
+    /// Starts a run that no event of its own asks for: by the rules of the scenario's first trigger.
+    /// `key` takes the place of the key that the trigger tells.
+    ///
+    /// # Errors
+    /// The member has no room for another run.
+    pub(super) fn start_run(
+        &mut self,
+        scenario: &Scenario,
+        key: Option<&str>,
+        at: Timestamp,
+        data: &Arc<Attributes>,
+    ) -> Result<(), Refusal> {
+        let names = Names::new(Scope {
+            member: member_scope(self.file),
+            event: Some(Arc::clone(data)),
+            enrollment: None,
+            anchor: None,
+            now: self.context.now,
+        });
+        match self.plan_entry(scenario, scenario.first_trigger(), key, at, &names) {
+            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data),
+            Err(reason) => {
+                self.not_enrolled(scenario, &reason);
+                Ok(())
+            }
+        }
+    }
+
     fn enroll(
         &mut self,
         scenario: &Scenario,
         key: Option<Arc<str>>,
         anchor: Timestamp,
-        event: &Event,
+        at: Timestamp,
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
         if self.file.enrollments.iter().filter(|run| run.is_live()).count() >= limits::LIVE_ENROLLMENTS {
@@ -337,18 +369,20 @@ impl Turn<'_> {
         if size_bytes > limits::RUNS_BYTES {
             return Err(Refusal::MemberFileFull { size_bytes });
         }
-        let ordinal = next_ordinal(self.file, &scenario.id, key.as_deref(), event.at);
+        let ordinal = next_ordinal(self.file, &scenario.id, key.as_deref(), at);
         let id =
             EnrollmentId::derive(self.context.channel, &self.file.id, &scenario.id, key.as_deref(), ordinal);
         self.file.enrollments.push(Enrollment {
             id,
             scenario: scenario.id.clone(),
             key,
-            entered_at: event.at,
+            entered_at: at,
             anchor,
             event: Arc::clone(data),
             steps: Vec::new(),
-            reached_at: event.at,
+            reached_at: at,
+            held_out: false,
+            dated: false,
             now: Standing::Waiting { until: self.context.now },
             ended: None,
         });
@@ -371,7 +405,7 @@ impl Turn<'_> {
         live.sum::<usize>() + RUN + json_bytes(data) + steps(scenario)
     }
 
-    fn not_enrolled(&mut self, scenario: &Scenario, reason: &str) {
+    pub(super) fn not_enrolled(&mut self, scenario: &Scenario, reason: &str) {
         self.record(Happening {
             at: self.context.now,
             what: What::NotEnrolled,

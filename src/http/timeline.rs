@@ -45,7 +45,7 @@ pub struct PlannedView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub step: String,
-    /// `planned`, `after_the_one_before` or `in_flight`.
+    /// `planned`, `after_the_one_before`, `if_taken` (a choice before it is still to be made) or `in_flight`.
     pub state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -95,6 +95,7 @@ fn planned_view(planned: plan::Planned) -> PlannedView {
     let (state, at) = match planned.when {
         When::At(at) => ("planned", Some(at)),
         When::AfterTheOneBefore => ("after_the_one_before", None),
+        When::IfTaken => ("if_taken", None),
         When::InFlight { since } => ("in_flight", Some(since)),
     };
     PlannedView {

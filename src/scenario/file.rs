@@ -113,13 +113,10 @@ pub struct GoalItem {
     pub value: Option<ExpressionText>,
 }
 
-/// A message with its timing: one of day, after, before and wait, or none for at once.
+/// One thing to do, with its timing: one of day, after, before and wait, or none for at once.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "a step", "x-later" = [
-    "reply", "menu", "set", "call", "enter", "exit", "branch", "split", "wait_for", "within", "on_days",
-    "workdays", "steps", "else",
-]))]
+#[schemars(extend("x-name" = "a step", "x-later" = ["reply", "menu", "call", "on_days", "workdays"]))]
 pub struct StepItem {
     /// The step's id, unique in the file: a-z, 0-9, - and _. A running member continues by it, so keep it when editing.
     #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "examples" = ["welcome", "day-before"]))]
@@ -147,8 +144,319 @@ pub struct StepItem {
     /// No sound or banner on the member's device.
     pub silent: Option<bool>,
     /// What is sent: a text, a LINE message object, or a list of one to five of them.
-    #[schemars(required)]
     pub push: Option<Push>,
+    /// Changes what is known of the member.
+    pub set: Option<SetItem>,
+    /// Starts another scenario for the member: its id, or a mapping with data for it.
+    #[schemars(extend("examples" = ["win-back"]))]
+    pub enter: Option<StartItem>,
+    /// Ends the run here: true.
+    pub exit: Option<bool>,
+    /// The first arm whose condition holds is taken.
+    #[schemars(length(min = 1))]
+    pub branch: Option<Vec<ArmItem>>,
+    /// One arm is taken by the member's id, in these proportions; always the same for a member.
+    #[schemars(length(min = 2))]
+    pub split: Option<Vec<ShareItem>>,
+    /// Waits for an event; then `steps`, else `else`.
+    pub wait_for: Option<WaitItem>,
+    /// How long `wait_for` waits, from the moment it is reached.
+    pub within: Option<OffsetText>,
+    /// What follows when the event of `wait_for` has come.
+    pub steps: Option<Vec<StepItem>>,
+    /// What follows when the event of `wait_for` has not come in time.
+    #[serde(rename = "else")]
+    pub otherwise: Option<Vec<StepItem>>,
+}
+
+/// What a step does; exactly one of these keys stands in it.
+pub const ACTS: [&str; 7] = ["push", "set", "enter", "exit", "branch", "split", "wait_for"];
+
+/// A change of what is known of the member.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "`set`"))]
+pub struct SetItem {
+    /// Attributes by name. A text may be a template; one that is a single {{ expression }} keeps the value's type. Null takes the attribute away.
+    pub attributes: Option<FreeMap>,
+    /// Tags to add: a list, or a mapping of `add` and `remove`.
+    pub tags: Option<TagsItem>,
+}
+
+/// Tags that a step adds, or adds and takes away.
+#[derive(Debug, Default)]
+pub struct TagsItem {
+    pub add: Vec<String>,
+    pub remove: Vec<String>,
+}
+
+/// Another scenario to start.
+#[derive(Debug)]
+pub struct StartItem {
+    pub scenario: Option<String>,
+    pub data: Option<FreeMap>,
+}
+
+/// One arm of a `branch`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "an arm of `branch`"))]
+pub struct ArmItem {
+    /// The condition of this arm.
+    #[schemars(extend("examples" = ["member.plan == \"gold\""]))]
+    pub when: Option<ExpressionText>,
+    /// The last arm, where no condition held: its steps, or `true` with `steps` beside it.
+    #[serde(default, rename = "else", deserialize_with = "present")]
+    #[schemars(with = "ElseItem")]
+    pub otherwise: Option<ElseItem>,
+    /// What this arm does.
+    pub steps: Option<Vec<StepItem>>,
+}
+
+/// One arm of a `split`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "an arm of `split`"))]
+pub struct ShareItem {
+    /// Its share, in proportion to the other arms.
+    #[schemars(required, range(min = 1, max = 10_000), extend("examples" = [50]))]
+    pub weight: Option<i64>,
+    /// What this arm does; an arm without steps is a control group.
+    pub steps: Option<Vec<StepItem>>,
+}
+
+/// An event to wait for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "`wait_for`"))]
+pub struct WaitItem {
+    /// The event's name.
+    #[schemars(required, extend("examples" = ["purchase", "line.postback"]))]
+    pub on: Option<String>,
+    /// A condition on the event, the member and the run.
+    #[serde(rename = "where")]
+    pub condition: Option<ExpressionText>,
+    /// Which run is meant: the one with this key. Without it, every run of the member that waits here.
+    pub key: Option<ExpressionText>,
+    /// How long it waits, from the moment it is reached. May stand beside `wait_for` as well.
+    pub within: Option<OffsetText>,
+    /// What follows when the event has come. May stand beside `wait_for` as well.
+    pub steps: Option<Vec<StepItem>>,
+    /// What follows when the event has not come in time. May stand beside `wait_for` as well.
+    #[serde(rename = "else")]
+    pub otherwise: Option<Vec<StepItem>>,
+}
+
+/// A key that stands there counts even without a value.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ElseItem>, D::Error> {
+    ElseItem::deserialize(from).map(Some)
+}
+
+/// What stands at `else` of an arm.
+#[derive(Debug)]
+pub enum ElseItem {
+    /// The steps stand beside it.
+    Beside,
+    Steps(Vec<StepItem>),
+}
+
+impl<'de> Deserialize<'de> for ElseItem {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ElseItem, D::Error> {
+        struct Either;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            steps: Vec<StepItem>,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = ElseItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of steps, or true")
+            }
+
+            fn visit_unit<E>(self) -> Result<ElseItem, E> {
+                Ok(ElseItem::Beside)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<ElseItem, E> {
+                Ok(ElseItem::Beside)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ElseItem, A::Error> {
+                Map::deserialize(MapAccessDeserializer::new(map)).map(|map| ElseItem::Steps(map.steps))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ElseItem, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(ElseItem::Steps)
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for ElseItem {
+    fn schema_name() -> Cow<'static, str> {
+        "ElseItem".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let step = generator.subschema_for::<StepItem>();
+        let steps = serde_json::json!({ "type": "array", "items": step });
+        json_schema!({ "anyOf": [
+            steps,
+            { "type": "boolean", "x-only": true },
+            { "type": "null", "x-empty": true },
+            {
+                "type": "object",
+                "x-name": "`else`",
+                "properties": { "steps": steps },
+                "required": ["steps"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
+impl<'de> Deserialize<'de> for TagsItem {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<TagsItem, D::Error> {
+        struct Either;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            #[serde(default)]
+            add: Vec<String>,
+            #[serde(default)]
+            remove: Vec<String>,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = TagsItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tags, or `add` and `remove`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TagsItem, A::Error> {
+                let Map { add, remove } = Map::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(TagsItem { add, remove })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<TagsItem, A::Error> {
+                let add = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(TagsItem { add, remove: Vec::new() })
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for TagsItem {
+    fn schema_name() -> Cow<'static, str> {
+        "TagsItem".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let tags = |of: &str| serde_json::json!({ "type": "array", "items": { "type": "string" }, "description": of });
+        json_schema!({ "anyOf": [
+            tags("tags to add"),
+            {
+                "type": "object",
+                "x-name": "`tags`",
+                "properties": { "add": tags("tags to add"), "remove": tags("tags to take away") },
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
+impl<'de> Deserialize<'de> for StartItem {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<StartItem, D::Error> {
+        struct Either;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            scenario: Option<String>,
+            data: Option<FreeMap>,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = StartItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a scenario's id, or a mapping with `scenario` and `data`")
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<StartItem, E> {
+                Ok(StartItem { scenario: Some(id.to_owned()), data: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StartItem, A::Error> {
+                let Map { scenario, data } = Map::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(StartItem { scenario, data })
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for StartItem {
+    fn schema_name() -> Cow<'static, str> {
+        "StartItem".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let id = serde_json::json!({ "type": "string", "description": "the other scenario's id" });
+        let data = generator.subschema_for::<FreeMap>();
+        json_schema!({ "anyOf": [
+            id,
+            {
+                "type": "object",
+                "x-name": "`enter`",
+                "properties": { "scenario": id, "data": data },
+                "required": ["scenario"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
+/// A mapping of any keys and values, whose texts may be templates.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct FreeMap(pub serde_json::Map<String, serde_json::Value>);
+
+impl JsonSchema for FreeMap {
+    fn schema_name() -> Cow<'static, str> {
+        "FreeMap".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "description": "any keys; texts may be templates", "x-free": true })
+    }
 }
 
 macro_rules! text_of_kind {

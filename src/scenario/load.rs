@@ -13,19 +13,22 @@ use jiff::civil::Time;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::model::{EventName, ScenarioId, StepId, limits};
+use crate::model::{EventName, MAX_NAME_BYTES, ScenarioId, StepId, limits};
 use crate::scenario::file::{
-    EnterItem, ExpressionText, FixedText, GoalItem, HoursText, ListenItem, OffsetText, OneOrMany,
-    ScenarioFile, StepItem,
+    ACTS, ArmItem, ElseItem, EnterItem, ExpressionText, FixedText, GoalItem, HoursText, ListenItem,
+    OffsetText, OneOrMany, ScenarioFile, SetItem, StartItem, StepItem,
 };
 use crate::scenario::finding::{Finding, MAX_FINDINGS_PER_FILE, Place, did_you_mean};
 use crate::scenario::message::{self, FILE_KEY, Key};
-use crate::scenario::program::{Builder, Condition, Expression, Messages, ROOTS, SyntaxError, is_template};
+use crate::scenario::program::{
+    Builder, Condition, Document, Expression, MEMBER_NAMES, Messages, ROOTS, SyntaxError, is_template,
+};
 use crate::scenario::source::{Content, Sources, include_name};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
 use crate::scenario::{
-    Again, Defaults, Enter, Exit, Goal, Hours, Offset, Scenario, ScenarioSet, Step, Timing, Update, schema,
+    Act, Again, Defaults, Enter, Exit, Goal, Hours, Offset, Scenario, ScenarioSet, Set, Started, Step,
+    Timing, Update, WaitFor, Within, schema,
 };
 
 /// What became of sources.
@@ -48,6 +51,9 @@ pub const LINE_EVENTS: [&str; 7] = [
     "line.click",
 ];
 
+/// How deep steps may stand inside other steps.
+pub const MAX_NESTING: usize = 5;
+
 /// Words that minijinja takes for names where it expects a value.
 const KEYWORDS: [&str; 7] = ["and", "or", "not", "is", "in", "if", "else"];
 
@@ -58,6 +64,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
     let mut findings = Vec::new();
     let mut scenarios = Vec::new();
     let mut ids: BTreeMap<ScenarioId, Place> = BTreeMap::new();
+    let mut enters = Vec::new();
     for (name, content) in sources.scenarios() {
         let mut file = FileLoad {
             file: name,
@@ -65,6 +72,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
             includes: &mut includes,
             builder: Builder::new(defaults.zone.clone()),
             findings: Vec::new(),
+            enters: Vec::new(),
         };
         let loaded = match content {
             Content::Bytes(bytes) => file.load(bytes, &schema),
@@ -74,6 +82,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
                 None
             }
         };
+        enters.append(&mut file.enters);
         let mut of_file = file.findings;
         if let Some((scenario, place)) = loaded {
             match ids.get(&scenario.id) {
@@ -92,11 +101,29 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
         findings.append(&mut of_file);
     }
     findings.append(&mut includes.findings);
+    refuse_unknown(&enters, sources, &mut findings);
     findings.sort();
     findings.dedup();
     let set = (!findings.iter().any(Finding::is_error))
         .then(|| ScenarioSet::new(scenarios, digest(sources, defaults)));
     Loaded { set, findings }
+}
+
+/// Refuses steps that start a scenario which no file has. One whose file is wrong is not unknown.
+fn refuse_unknown(enters: &[(ScenarioId, Place)], sources: &Sources, findings: &mut Vec<Finding>) {
+    let stem = |name: &str| {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+    };
+    let known: Vec<String> = sources.scenarios().map(|(name, _)| stem(name)).collect();
+    for (id, place) in enters {
+        if !known.iter().any(|known| known == id.as_str()) {
+            let message = format!("there is no scenario `{id}`");
+            let help = did_you_mean(id.as_str(), known.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("add a file `{id}.yaml`, or check the two together"));
+            findings.push(Finding::error(place, "unknown-scenario", message).help(help));
+        }
+    }
 }
 
 /// What tells one set from another: the files, and what they get where they do not say for themselves.
@@ -194,6 +221,44 @@ struct FileLoad<'a, 's> {
     includes: &'a mut Includes<'s>,
     builder: Builder,
     findings: Vec<Finding>,
+    /// Scenarios that its steps start, and where they say so.
+    enters: Vec<(ScenarioId, Place)>,
+}
+
+/// The steps of a file as they are taken in.
+struct StepPlan {
+    steps: Vec<Step>,
+    /// The line of each step's id.
+    seen: HashMap<String, usize>,
+    latest: Option<Latest>,
+    anchored: bool,
+    /// What messages that do not say for themselves may be late by.
+    late: Option<SignedDuration>,
+}
+
+/// The steps of each arm of a container and where they stand; none for an arm that has none.
+fn arms_of<'a>(item: &'a StepItem, node: &'a Node) -> Vec<Option<(&'a [StepItem], &'a Node)>> {
+    let listed =
+        |steps: &'a Option<Vec<StepItem>>, node: &'a Node, key: &str| steps.as_deref().zip(node.get(key));
+    if let (Some(arms), Some(node)) = (&item.branch, node.get("branch")) {
+        let each = arms.iter().zip(node.items());
+        return each
+            .map(|(arm, node)| match (&arm.otherwise, node.get("else")) {
+                (Some(ElseItem::Steps(steps)), Some(node)) => {
+                    Some((steps.as_slice(), node.get("steps").unwrap_or(node)))
+                }
+                _ => listed(&arm.steps, node, "steps"),
+            })
+            .collect();
+    }
+    if let (Some(arms), Some(node)) = (&item.split, node.get("split")) {
+        return arms.iter().zip(node.items()).map(|(arm, node)| listed(&arm.steps, node, "steps")).collect();
+    }
+    if let (Some(wait), Some(inner)) = (&item.wait_for, node.get("wait_for")) {
+        let arm = |own, beside, key: &str| listed(own, inner, key).or(listed(beside, node, key));
+        return vec![arm(&wait.steps, &item.steps, "steps"), arm(&wait.otherwise, &item.otherwise, "else")];
+    }
+    Vec::new()
 }
 
 /// Where an expression or a template stands, which decides the names that have values there.
@@ -399,46 +464,311 @@ impl FileLoad<'_, '_> {
         if items.is_empty() {
             self.findings.push(Finding::error(&node.place, "no-steps", "the scenario has no steps"));
         }
-        let size_bytes: usize =
-            items.iter().map(|item| item.step.as_ref().map_or(0, String::len) + limits::STEP_BYTES).sum();
+        let anchored = tree.entry("anchor").is_some();
+        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, anchored, late };
+        self.plan_steps(items, node, None, 0, &mut plan);
+        let size_bytes: usize = plan.seen.keys().map(|id| id.len() + limits::STEP_BYTES).sum();
         if size_bytes > limits::STEPS_BYTES {
-            let message = format!("{} steps are more than a member's file has room for", items.len());
+            let message = format!("{} steps are more than a member's file has room for", plan.seen.len());
             let help = "divide them among several scenarios".to_owned();
             self.findings.push(Finding::error(&node.place, "too-many-steps", message).help(help));
         }
-        let anchored = tree.entry("anchor").is_some();
-        let mut seen: HashMap<&str, usize> = HashMap::new();
-        let mut latest = None;
-        let mut steps = Vec::new();
+        plan.steps
+    }
+
+    /// Takes a list of steps into the plan, those inside its containers as well.
+    fn plan_steps(
+        &mut self,
+        items: &[StepItem],
+        node: &Node,
+        within: Option<Within>,
+        depth: usize,
+        plan: &mut StepPlan,
+    ) {
+        if depth > MAX_NESTING {
+            let message = format!("steps are nested more than {MAX_NESTING} deep");
+            self.findings.push(
+                Finding::error(&node.place, "too-deep", message)
+                    .help("let a step `enter` another scenario in place of the innermost ones"),
+            );
+            return;
+        }
         for (item, node) in items.iter().zip(node.items()) {
-            let id = item.step.as_deref().and_then(|text| {
-                let place = node.place_of("step");
-                if let Some(line) = seen.insert(text, place.line) {
-                    let message = format!("step `{text}` exists twice");
-                    let help = format!("line {line} has it already; a running member continues by it");
-                    self.findings.push(Finding::error(place, "duplicate-step", message).help(help));
-                }
-                match StepId::new(text) {
-                    Ok(id) => Some(id),
-                    Err(error) => {
-                        self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
-                        None
-                    }
-                }
-            });
-            let timing = self.timing(item, node, anchored);
+            let id = self.step_id(item, node, plan);
+            let timing = self.timing(item, node, plan.anchored);
             if let Some(timing) = &timing {
-                self.expect_order(item, node, timing, &mut latest);
+                self.expect_order(item, node, timing, &mut plan.latest);
             }
             let condition = self.condition(item.when.as_ref(), node, "when", Where::Run);
-            let late = self.fixed(item.late.as_ref(), node, "late").or(late);
+            let own_late = self.fixed(item.late.as_ref(), node, "late");
             let hours = self.hours(item.hours.as_ref(), node);
-            let messages = self.messages(item, node);
-            if let (Some(id), Some(timing), Some(messages)) = (id, timing, messages) {
-                steps.push(Step { id, timing, condition, late, hours, resend: item.resend, messages });
+            let act = self.act(item, node);
+            let late = match &act {
+                Some(Act::Push(_)) => own_late.or(plan.late),
+                _ => own_late,
+            };
+            // a step that is wrong leaves no place for others to stand in, and the file fails by it
+            let index = match (id, timing, act) {
+                (Some(id), Some(timing), Some(act)) => {
+                    let (resend, arms) = (item.resend, Vec::new());
+                    plan.steps.push(Step { id, within, timing, condition, late, hours, resend, act, arms });
+                    plan.steps.len() - 1
+                }
+                _ => 0,
+            };
+            let before = plan.latest.clone();
+            let mut arms = Vec::new();
+            for (arm, steps) in arms_of(item, node).into_iter().enumerate() {
+                plan.latest.clone_from(&before);
+                let start = plan.steps.len();
+                if let Some((items, node)) = steps {
+                    let within = Some(Within { container: index, arm });
+                    self.plan_steps(items, node, within, depth + 1, plan);
+                }
+                arms.push(start..plan.steps.len());
+            }
+            plan.latest = before;
+            if let Some(step) = plan.steps.get_mut(index)
+                && !arms.is_empty()
+            {
+                step.arms = arms;
             }
         }
-        steps
+    }
+
+    fn step_id(&mut self, item: &StepItem, node: &Node, plan: &mut StepPlan) -> Option<StepId> {
+        let text = item.step.as_deref()?;
+        let place = node.place_of("step");
+        if let Some(line) = plan.seen.insert(text.to_owned(), place.line) {
+            let message = format!("step `{text}` exists twice");
+            let help = format!("line {line} has it already; a running member continues by it");
+            self.findings.push(Finding::error(place, "duplicate-step", message).help(help));
+        }
+        match StepId::new(text) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// The one thing that a step does.
+    fn act(&mut self, item: &StepItem, node: &Node) -> Option<Act> {
+        let given: Vec<&str> = ACTS.into_iter().filter(|key| node.entry(key).is_some()).collect();
+        let act = match given.as_slice() {
+            [] => {
+                // a key that is wrong has been told of, and may have been meant for it
+                let is_mapping = matches!(node.data, Data::Map(_));
+                if is_mapping && self.findings.iter().all(|finding| finding.code != "unknown-key") {
+                    let message = "a step does nothing".to_owned();
+                    let help = format!("add one of: {}", ACTS.join(", "));
+                    self.findings.push(Finding::error(&node.place, "missing-key", message).help(help));
+                }
+                return None;
+            }
+            [act] => *act,
+            [first, second, ..] => {
+                let message = format!("a step does one thing, not both `{first}` and `{second}`");
+                let place = node.entry(second).map_or(&node.place, |entry| &entry.place);
+                self.findings.push(
+                    Finding::error(place, "two-acts", message).help("make two steps of it, each with an id"),
+                );
+                return None;
+            }
+        };
+        self.refuse_strays(act, node);
+        match act {
+            "push" => self.messages(item, node).map(Act::Push),
+            "set" => self.set(item.set.as_ref()?, node.get("set")?).map(Act::Set),
+            "enter" => self.started(item.enter.as_ref()?, node.get("enter")?).map(Act::Enter),
+            "exit" => match item.exit? {
+                true => Some(Act::Exit),
+                false => {
+                    let message = "`exit: false` does nothing";
+                    self.findings.push(
+                        Finding::error(node.place_of("exit"), "invalid-value", message)
+                            .help("write `exit: true`, or leave the step out"),
+                    );
+                    None
+                }
+            },
+            "branch" => self.branch(item.branch.as_ref()?, node.get("branch")?),
+            "split" => item.split.as_ref().map(|arms| {
+                let weights = arms.iter().map(|arm| arm.weight.and_then(|w| u32::try_from(w).ok()));
+                Act::Split(weights.map(Option::unwrap_or_default).collect())
+            }),
+            _ => self.wait_for(item, node),
+        }
+    }
+
+    /// Refuses keys that mean something only beside another act.
+    fn refuse_strays(&mut self, act: &str, node: &Node) {
+        let strays = [
+            ("silent", "push"),
+            ("resend", "push"),
+            ("within", "wait_for"),
+            ("steps", "wait_for"),
+            ("else", "wait_for"),
+        ];
+        for (key, owner) in strays {
+            if let Some(entry) = node.entry(key).filter(|_| act != owner) {
+                let message = format!("`{key}` goes with `{owner}`, not with `{act}`");
+                let help = match (act, key) {
+                    ("branch" | "split", "steps") => Some("each arm has its own `steps`".to_owned()),
+                    ("branch", "else") => Some("make it the last arm: `- else:` with its steps".to_owned()),
+                    _ => None,
+                };
+                self.findings.push(Finding::error(&entry.place, "stray-key", message).help_if(help));
+            }
+        }
+    }
+
+    fn set(&mut self, item: &SetItem, node: &Node) -> Option<Set> {
+        let tags = item.tags.as_ref();
+        let add_tags = tags.map(|tags| tags.add.clone()).unwrap_or_default();
+        let remove_tags = tags.map(|tags| tags.remove.clone()).unwrap_or_default();
+        let names_nothing = item.attributes.as_ref().is_none_or(|map| map.0.is_empty());
+        if names_nothing && add_tags.is_empty() && remove_tags.is_empty() {
+            let message = "`set` changes nothing";
+            self.findings.push(
+                Finding::error(&node.place, "missing-key", message)
+                    .help("add `attributes:` with names and values, or `tags:`"),
+            );
+            return None;
+        }
+        for tag in add_tags.iter().chain(&remove_tags) {
+            if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
+                let message = format!("a tag is 1 to {MAX_NAME_BYTES} bytes");
+                self.findings.push(Finding::error(node.place_of("tags"), "invalid-value", message));
+                return None;
+            }
+        }
+        if let Some(name) = item
+            .attributes
+            .iter()
+            .flat_map(|map| map.0.keys())
+            .find(|name| MEMBER_NAMES.contains(&name.as_str()))
+        {
+            let message = format!("`member.{name}` is no attribute, so it cannot be set");
+            self.findings.push(Finding::error(node.place_of("attributes"), "invalid-value", message));
+            return None;
+        }
+        let attributes = match &item.attributes {
+            Some(map) => Some(self.document(&map.0, node.get("attributes")?)?),
+            None => None,
+        };
+        Some(Set { attributes, add_tags, remove_tags })
+    }
+
+    fn started(&mut self, item: &StartItem, node: &Node) -> Option<Started> {
+        let id = item.scenario.as_deref()?;
+        let place = node.get("scenario").map_or(&node.place, |node| &node.place).clone();
+        let data = match &item.data {
+            Some(map) => Some(self.document(&map.0, node.get("data")?)?),
+            None => None,
+        };
+        match ScenarioId::new(id) {
+            Ok(scenario) => {
+                self.enters.push((scenario.clone(), place));
+                Some(Started { scenario, data })
+            }
+            Err(error) => {
+                self.findings.push(Finding::error(&place, "invalid-id", error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// A mapping whose texts may be templates.
+    fn document(&mut self, map: &serde_json::Map<String, Value>, node: &Node) -> Option<Document> {
+        let before = self.error_count();
+        let value = Value::Object(map.clone());
+        self.templates(&value, node);
+        if self.error_count() > before {
+            return None;
+        }
+        match self.builder.document(&value) {
+            Ok(document) => Some(document),
+            Err(error) => {
+                self.findings.push(Finding::error(&node.place, "template", error.message));
+                None
+            }
+        }
+    }
+
+    fn branch(&mut self, arms: &[ArmItem], node: &Node) -> Option<Act> {
+        let before = self.error_count();
+        let mut conditions = Vec::new();
+        for (index, (arm, node)) in arms.iter().zip(node.items()).enumerate() {
+            let condition = self.condition(arm.when.as_ref(), node, "when", Where::Run);
+            let mut refuse = |place: &Place, message: &str, help: &str| {
+                self.findings.push(Finding::error(place, "arm", message).help(help));
+            };
+            match (node.entry("when"), node.entry("else")) {
+                (Some(_), Some(entry)) => {
+                    refuse(&entry.place, "an arm has `when` or `else`, not both", "make two arms of it");
+                }
+                (None, None) => {
+                    refuse(
+                        &node.place,
+                        "an arm of `branch` has no condition",
+                        "add `when:`, or `else:` to the last",
+                    );
+                }
+                (None, Some(entry)) if index + 1 < arms.len() => {
+                    refuse(
+                        &entry.place,
+                        "`else` is the last arm",
+                        "what follows it is never reached; move it down",
+                    );
+                }
+                _ => {}
+            }
+            let written_here = matches!(arm.otherwise, Some(ElseItem::Steps(_)));
+            match (written_here, node.entry("steps")) {
+                (true, Some(entry)) => {
+                    refuse(
+                        &entry.place,
+                        "an arm has its steps once",
+                        "keep those at `else` or those at `steps`",
+                    );
+                }
+                (false, None) => {
+                    refuse(&node.place, "an arm has no `steps`", "add `steps:`; `steps: []` does nothing");
+                }
+                _ => {}
+            }
+            conditions.push(condition);
+        }
+        (self.error_count() == before).then_some(Act::Branch(conditions))
+    }
+
+    fn wait_for(&mut self, item: &StepItem, node: &Node) -> Option<Act> {
+        let (wait, inner) = (item.wait_for.as_ref()?, node.get("wait_for")?);
+        for key in ["within", "steps", "else"] {
+            if let (Some(entry), Some(_)) = (node.entry(key), inner.entry(key)) {
+                let message = format!("`{key}` stands in `wait_for` and beside it");
+                self.findings
+                    .push(Finding::error(&entry.place, "stray-key", message).help("keep one of the two"));
+            }
+        }
+        let on = self.event(wait.on.as_deref(), inner);
+        let condition = self.condition(wait.condition.as_ref(), inner, "where", Where::Run);
+        let key = self.expression(wait.key.as_ref(), inner, "key", Where::Run);
+        let within = match (&wait.within, &item.within) {
+            (Some(_), _) => self.offset(wait.within.as_ref(), inner, "within"),
+            (None, Some(_)) => self.offset(item.within.as_ref(), node, "within"),
+            (None, None) => {
+                let message = "`wait_for` has no `within`, so it could wait for ever";
+                self.findings.push(
+                    Finding::error(&inner.place, "missing-key", message)
+                        .help("add how long it waits: `within: 3d`; after it `else` follows"),
+                );
+                None
+            }
+        };
+        Some(Act::WaitFor(WaitFor { on: on?, condition, key, within: within? }))
     }
 
     /// The one timing of a step.
@@ -547,7 +877,7 @@ impl FileLoad<'_, '_> {
         if self.error_count() > before {
             return None;
         }
-        self.templates(&messages, node);
+        self.templates(&Value::Array(messages.clone()), node);
         for problem in message::check_written(&messages) {
             let place = self.locate(node, &problem.path).place.clone();
             let finding = if problem.harmless {
@@ -604,14 +934,12 @@ impl FileLoad<'_, '_> {
         }
     }
 
-    /// Checks every text of the messages that has anything to render.
-    fn templates(&mut self, messages: &[Value], push: &Node) {
+    /// Checks every text of a value that has anything to render. `written` is where the value stands.
+    fn templates(&mut self, value: &Value, written: &Node) {
         let mut texts = Vec::new();
-        for (index, message) in messages.iter().enumerate() {
-            collect_templates(message, &mut vec![Key::Index(index)], &mut texts);
-        }
+        collect_templates(value, &mut Vec::new(), &mut texts);
         for (path, source) in texts {
-            let node = self.locate(push, &path).clone();
+            let node = self.locate(written, &path).clone();
             match self.builder.check_template(source) {
                 Err(error) => self.syntax_error(&error, source, &node, "template"),
                 Ok(()) => {
@@ -875,6 +1203,7 @@ fn find_word(source: &str, word: &str) -> usize {
 }
 
 /// The step with the latest moment so far.
+#[derive(Clone)]
 struct Latest {
     step: String,
     moment: Moment,

@@ -34,10 +34,23 @@ pub struct Expression(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition(usize);
 
-/// LINE message objects: literal JSON with templates where the strings are.
+/// A JSON value with templates where its strings are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    parts: Vec<Part>,
+}
+
+impl Document {
+    /// True if it is the same for every member.
+    pub fn is_literal(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+    }
+}
+
+/// LINE message objects: a JSON array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Messages {
-    parts: Vec<Part>,
+    pub document: Document,
     /// No sound or banner on the member's device.
     pub silent: bool,
 }
@@ -45,7 +58,7 @@ pub struct Messages {
 impl Messages {
     /// True if every member gets the same bytes.
     pub fn is_literal(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+        self.document.is_literal()
     }
 }
 
@@ -54,6 +67,17 @@ enum Part {
     Literal(String),
     /// Index of a template whose text goes here as a JSON string.
     Text(usize),
+    /// An expression whose value goes here as JSON, whatever its type.
+    Value(Expression),
+}
+
+/// What a text that is one `{{ expression }}` and nothing else becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lone {
+    /// A text, as everywhere in a message.
+    Text,
+    /// The value itself: a number stays a number.
+    Value,
 }
 
 /// A source text that does not compile.
@@ -186,16 +210,21 @@ impl Builder {
         messages: &[serde_json::Value],
         silent: bool,
     ) -> Result<Messages, SyntaxError> {
-        let mut parts = PartsWriter { parts: Vec::new(), builder: self };
-        parts.literal("[");
-        for (index, message) in messages.iter().enumerate() {
-            if index > 0 {
-                parts.literal(",");
-            }
-            parts.value(message)?;
-        }
-        parts.literal("]");
-        Ok(Messages { parts: parts.parts, silent })
+        let array = serde_json::Value::Array(messages.to_vec());
+        let mut parts = PartsWriter { parts: Vec::new(), builder: self, lone: Lone::Text };
+        parts.value(&array)?;
+        Ok(Messages { document: Document { parts: parts.parts }, silent })
+    }
+
+    /// Takes in a value whose strings are templates. One that is a single `{{ expression }}` becomes the
+    /// expression's value, of whatever type it is.
+    ///
+    /// # Errors
+    /// As [`Builder::messages`].
+    pub fn document(&mut self, value: &serde_json::Value) -> Result<Document, SyntaxError> {
+        let mut parts = PartsWriter { parts: Vec::new(), builder: self, lone: Lone::Value };
+        parts.value(value)?;
+        Ok(Document { parts: parts.parts })
     }
 
     pub fn finish(mut self) -> Program {
@@ -430,6 +459,7 @@ fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
 struct PartsWriter<'a> {
     parts: Vec<Part>,
     builder: &'a mut Builder,
+    lone: Lone,
 }
 
 impl PartsWriter<'_> {
@@ -445,6 +475,10 @@ impl PartsWriter<'_> {
         match value {
             Json::String(text) if is_template(text) => {
                 self.builder.check_template(text)?;
+                if let (Lone::Value, Some(source)) = (self.lone, lone_expression(text)) {
+                    self.parts.push(Part::Value(self.builder.expression(source)?));
+                    return Ok(());
+                }
                 self.builder.templates.push(text.clone());
                 self.parts.push(Part::Text(self.builder.templates.len() - 1));
             }
@@ -474,6 +508,14 @@ impl PartsWriter<'_> {
         }
         Ok(())
     }
+}
+
+/// The expression of a text that is one `{{ expression }}` and nothing else.
+fn lone_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?;
+    let end = code_end(inner, "}}");
+    let is_all = &inner[end..] == "}}";
+    is_all.then(|| inner[..end].trim_matches(['-', '+']).trim())
 }
 
 /// True for a text that has anything to render; every other text stands for itself.
@@ -552,8 +594,16 @@ impl Program {
     /// # Errors
     /// As [`Program::test`].
     pub fn render(&self, messages: &Messages, names: &Names) -> Result<String, Failure> {
+        self.fill_in(&messages.document, names)
+    }
+
+    /// The JSON text of a document for one member.
+    ///
+    /// # Errors
+    /// As [`Program::test`]; also a value that JSON cannot hold.
+    pub fn fill_in(&self, document: &Document, names: &Names) -> Result<String, Failure> {
         let mut json = String::new();
-        for part in &messages.parts {
+        for part in &document.parts {
             match part {
                 Part::Literal(text) => json.push_str(text),
                 Part::Text(index) => {
@@ -561,6 +611,16 @@ impl Program {
                     let text =
                         template.render(names.value()).map_err(|error| failure(&error, used, names))?;
                     json.push_str(&serde_json::Value::String(text).to_string());
+                }
+                Part::Value(expression) => {
+                    let value = self.value(*expression, names)?;
+                    if value.is_undefined() {
+                        let (_, used) = &self.0.borrow_dependent().expressions[expression.0];
+                        let name = first_missing(used, names).unwrap_or_else(|| "value".into());
+                        return Err(Failure::Missing(name));
+                    }
+                    let value = serde_json::to_string(&value).map_err(|e| Failure::Error(e.to_string()))?;
+                    json.push_str(&value);
                 }
             }
         }

@@ -36,7 +36,7 @@ fn forbid_null(schema: &mut Value) {
                 }
             }
             if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
-                branches.retain(|branch| branch["type"] != "null");
+                branches.retain(|branch| branch["type"] != "null" || branch["x-empty"] == true);
                 if let [Value::Object(only)] = branches.as_slice() {
                     let only = only.clone();
                     map.shift_remove("anyOf");
@@ -90,7 +90,8 @@ impl<'a> Check<'a> {
             return self.wrong_type(node, &[schema], name);
         }
         match &node.data {
-            Data::Broken | Data::Null => None,
+            Data::Broken => None,
+            Data::Null => Some(Value::Null),
             _ if schema["x-free"] == true => Some(node.to_json()),
             Data::Map(_) => Some(self.map(node, schema)),
             Data::List(items) => self.list(items, &schema["items"], name),
@@ -224,9 +225,11 @@ fn accepts(schema: &Value, node: &Node) -> bool {
     let wanted = schema["type"].as_str();
     match (&node.data, wanted) {
         (Data::Broken, _) => true,
-        (Data::Null, _) => false,
+        (Data::Null, wanted) => wanted == Some("null"),
         (_, None) => true,
-        (Data::Bool(_), Some(wanted)) => wanted == "boolean",
+        (Data::Bool(truth), Some(wanted)) => {
+            wanted == "boolean" && schema["x-only"].as_bool().is_none_or(|only| only == *truth)
+        }
         (Data::Number(number), Some(wanted)) => {
             wanted == "number" || (wanted == "integer" && number.as_i64().is_some())
         }

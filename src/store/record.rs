@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::model::{
     Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship,
-    Happening, LineUserId, Link, MemberFile, MemberId, ScenarioId, SeenEvent, Settled, Settlement, Standing,
-    StepId, StepRecord, What,
+    Happening, LineUserId, Link, MemberFile, MemberId, OptOut, ScenarioId, SeenEvent, Settled, Settlement,
+    Standing, StepId, StepRecord, What,
 };
 
 #[derive(Encode, Decode, CborLen)]
@@ -41,6 +41,13 @@ struct MemberRow {
     history_rows: Option<u32>,
     #[n(9)]
     wake: Option<i64>,
+    /// True where the member wants nothing at all.
+    #[n(10)]
+    opted_out: Option<bool>,
+    #[n(11)]
+    topics_out: Option<Vec<String>>,
+    #[n(12)]
+    pushed: Option<Vec<i64>>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -97,6 +104,10 @@ struct EnrollmentRow {
     exited: Option<bool>,
     #[n(11)]
     completed: Option<bool>,
+    #[n(12)]
+    held_out: Option<bool>,
+    #[n(13)]
+    dated: Option<bool>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -115,6 +126,8 @@ struct StepRow {
     alone: Option<bool>,
     #[n(6)]
     resent_at: Option<i64>,
+    #[n(7)]
+    took: Option<String>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -481,6 +494,9 @@ pub fn encode_member(file: &MemberFile) -> Vec<u8> {
         journal: some_unless_empty(file.journal.iter().map(happening_row).collect()),
         history_rows: (file.history_rows > 0).then_some(file.history_rows),
         wake: file.wake.map(Timestamp::as_millisecond),
+        opted_out: file.opted_out.all.then_some(true),
+        topics_out: some_unless_empty(file.opted_out.topics.iter().cloned().collect()),
+        pushed: some_unless_empty(file.pushed.iter().map(|at| at.as_millisecond()).collect()),
     })
 }
 
@@ -500,6 +516,11 @@ pub(super) fn decode_member(id: &MemberId, bytes: &[u8]) -> Result<MemberFile, S
             journal: all(row.journal, happening_of)?,
             history_rows: row.history_rows.unwrap_or(0),
             wake: row.wake.map(instant).transpose()?,
+            opted_out: OptOut {
+                all: row.opted_out.unwrap_or(false),
+                topics: row.topics_out.unwrap_or_default().into_iter().collect(),
+            },
+            pushed: all(row.pushed, instant)?,
         })
     };
     whole().map_err(|why| unreadable(&what(), why))
@@ -614,6 +635,8 @@ fn enrollment_row(run: &Enrollment) -> EnrollmentRow {
         }),
         exited: (run.ended == Some(Ended::Exited)).then_some(true),
         completed: (run.ended == Some(Ended::Completed)).then_some(true),
+        held_out: run.held_out.then_some(true),
+        dated: run.dated.then_some(true),
     }
 }
 
@@ -642,6 +665,8 @@ fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
         event: Arc::new(json_object(row.event)?),
         steps: all(row.steps, step_of)?,
         reached_at: or_entry(row.reached_at)?,
+        held_out: row.held_out.unwrap_or(false),
+        dated: row.dated.unwrap_or(false),
         now,
         ended: match (row.exited, row.completed) {
             (Some(true), _) => Some(Ended::Exited),
@@ -662,11 +687,13 @@ fn step_row(record: &StepRecord) -> StepRow {
             Settlement::Rejected => 3,
             Settlement::Expired => 4,
             Settlement::Unknown => 5,
+            Settlement::Done => 6,
         }),
         revision: (record.revision > 0).then_some(record.revision),
         generation: (record.generation > 0).then_some(record.generation),
         alone: record.alone.then_some(true),
         resent_at: record.resent_at.map(Timestamp::as_millisecond),
+        took: record.took.as_ref().map(StepId::to_string),
     }
 }
 
@@ -681,6 +708,7 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
                 3 => Settlement::Rejected,
                 4 => Settlement::Expired,
                 5 => Settlement::Unknown,
+                6 => Settlement::Done,
                 other => return Err(format!("settlement {other} is not known")),
             },
         }),
@@ -693,11 +721,12 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
         settled,
         alone: row.alone.unwrap_or(false),
         resent_at: row.resent_at.map(instant).transpose()?,
+        took: row.took.map(|step| StepId::new(&step)).transpose().map_err(text)?,
     })
 }
 
 /// The number of each kind of happening in stored records.
-const WHATS: [What; 17] = [
+const WHATS: [What; 20] = [
     What::Enrolled,
     What::NotEnrolled,
     What::Moved,
@@ -715,6 +744,9 @@ const WHATS: [What; 17] = [
     What::Unlinked,
     What::Blocked,
     What::Unblocked,
+    What::Done,
+    What::OptedOut,
+    What::OptedIn,
 ];
 
 fn number_of(what: What) -> u8 {

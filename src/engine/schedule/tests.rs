@@ -18,6 +18,8 @@ fn run(anchor: &str, reached_at: &str) -> Enrollment {
         steps: Vec::new(),
         reached_at: at(reached_at),
         now: Standing::Waiting { until: at(anchor) },
+        held_out: false,
+        dated: false,
         ended: None,
     }
 }
