@@ -16,11 +16,12 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::scenario::file::{FixedText, HoursText};
+use crate::scenario::calendar::{self, ClosedDays};
+use crate::scenario::file::{ClosedText, FixedText, HoursText};
 use crate::scenario::finding::{Finding, Place};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
-use crate::scenario::{Defaults, Hours, schema};
+use crate::scenario::{Cap, Defaults, Hours, schema};
 
 /// The file that is read if none is named; it need not exist.
 pub const DEFAULT_FILE: &str = "amadare.yaml";
@@ -51,6 +52,10 @@ pub struct Config {
     pub late: Option<SignedDuration>,
     /// How overdue a step may be before it is superseded, where the scenario does not say.
     pub grace: SignedDuration,
+    /// Frequency caps over all scenarios together.
+    pub caps: Vec<Cap>,
+    /// Days that are no workdays, beside weekends and public holidays.
+    pub closed: Vec<ClosedDays>,
     pub line: LineConfig,
     pub api_keys: Vec<ApiKey>,
     pub store: StoreConfig,
@@ -172,6 +177,9 @@ impl std::error::Error for ConfigError {
     }
 }
 
+/// The longest window of a cap: a member's file keeps when messages were accepted for so long.
+const MAX_CAP: SignedDuration = SignedDuration::from_hours(31 * 24);
+
 /// The annotated defaults: a configuration file that says what is so without it.
 pub fn annotated_defaults() -> &'static str {
     include_str!("config/defaults.yaml")
@@ -188,6 +196,8 @@ impl Default for Config {
             hours: scenario.hours,
             late: scenario.late,
             grace: scenario.grace,
+            caps: scenario.caps,
+            closed: scenario.closed,
             line: LineConfig {
                 endpoint: format!("https://{LINE_HOST}"),
                 limits: LINE_LIMITS,
@@ -242,7 +252,14 @@ impl Config {
 
     /// What scenarios that do not say for themselves get.
     pub fn scenario_defaults(&self) -> Defaults {
-        Defaults { zone: self.zone.clone(), hours: self.hours, late: self.late, grace: self.grace }
+        Defaults {
+            zone: self.zone.clone(),
+            hours: self.hours,
+            late: self.late,
+            grace: self.grace,
+            caps: self.caps.clone(),
+            closed: self.closed.clone(),
+        }
     }
 
     /// True if messages go to LINE itself, not to a stand-in.
@@ -255,7 +272,7 @@ impl Config {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-name" = "the configuration", "x-later" = [
-    "caps", "closed", "budget", "fuse", "alerts", "links", "clicks",
+    "budget", "fuse", "alerts", "links", "clicks",
 ]))]
 struct ConfigFile {
     /// An address and a port: 127.0.0.1:8787.
@@ -273,6 +290,10 @@ struct ConfigFile {
     late: Option<FixedText>,
     /// How overdue a step may be before a later one takes its place.
     grace: Option<FixedText>,
+    /// The most messages to one member in a sliding window, over all scenarios together.
+    caps: Option<Vec<CapItem>>,
+    /// Days that are no workdays, beside weekends and public holidays of Japan.
+    closed: Option<Vec<ClosedText>>,
     /// How LINE is reached.
     line: Option<LineSection>,
     /// Who may use the API.
@@ -295,6 +316,18 @@ struct LineSection {
     limits: Option<LimitSection>,
     channel_access_token: Option<SecretSection>,
     channel_secret: Option<SecretSection>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "a cap"))]
+struct CapItem {
+    /// The most messages.
+    #[schemars(required, range(min = 1, max = 100))]
+    max: Option<u32>,
+    /// In how long, at most 31 days.
+    #[schemars(required)]
+    per: Option<FixedText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -429,6 +462,18 @@ impl ConfigLoad<'_> {
         if let Some(text) = &file.grace {
             self.set(&mut config.grace, written::fixed(&text.0), tree.place_of("grace"));
         }
+        if let (Some(items), Some(node)) = (&file.caps, tree.get("caps")) {
+            config.caps =
+                items.iter().zip(node.items()).filter_map(|(item, node)| self.cap(item, node)).collect();
+        }
+        if let (Some(texts), Some(node)) = (&file.closed, tree.get("closed")) {
+            for (text, node) in texts.iter().zip(node.items()) {
+                match calendar::closed(&text.0) {
+                    Ok(closed) => config.closed.push(closed),
+                    Err(error) => self.findings.push(error.at(&node.place)),
+                }
+            }
+        }
         if let (Some(section), Some(node)) = (&file.line, tree.get("line")) {
             self.line(section, node, &mut config.line);
         }
@@ -452,6 +497,25 @@ impl ConfigLoad<'_> {
         }
         self.overrule(&mut config);
         config
+    }
+
+    fn cap(&mut self, item: &CapItem, node: &Node) -> Option<Cap> {
+        let (max, per) = (item.max?, item.per.as_ref()?);
+        match written::fixed(&per.0) {
+            Ok(per) if per <= MAX_CAP => Some(Cap { max, per }),
+            Ok(_) => {
+                let message = format!("`{}` is more than a cap looks back", per.0);
+                self.findings.push(
+                    Finding::error(node.place_of("per"), "invalid-duration", message)
+                        .help("at most 31 days: 31d"),
+                );
+                None
+            }
+            Err(error) => {
+                self.findings.push(error.at(node.place_of("per")));
+                None
+            }
+        }
     }
 
     fn line(&mut self, section: &LineSection, node: &Node, line: &mut LineConfig) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Moment;
-use crate::engine::{Change, Refusal, Resolution};
+use crate::engine::{Change, Enroll, Refusal, Resolution};
 use crate::model::{
     DeliveryId, EnrollmentId, Event, Friendship, Happening, LineUserId, MemberId, RetryKey, ScenarioId,
     StepId,
@@ -29,10 +29,12 @@ mod link;
 mod outbox;
 pub mod rehearsal;
 pub mod reply;
+mod ticks;
 pub mod turns;
 mod watch;
 
 pub use reply::{Answer, Reply};
+pub use ticks::Minutes;
 pub use turns::{Effect, Effects, Turns};
 
 /// Multicasts in the outbox at which due work stays in the index: two seconds of LINE's limit for them.
@@ -57,6 +59,10 @@ pub enum Action {
     Line { user: LineUserId, event: Event, friendship: Option<Friendship> },
     /// What the shop tells of a member.
     Change { member: MemberId, change: Change, link: Option<LinkRequest> },
+    /// Somebody wishes a member to enter a scenario; one that is unknown is created.
+    Enroll { member: MemberId, wish: Enroll },
+    /// A minute of the clock has begun: scenarios that it starts may be due.
+    Minute,
     /// Forgets a member for good.
     Erase { member: MemberId },
     /// What an attempt came to.

@@ -6,6 +6,8 @@
 //! [`take`] handles whatever concerns one member. It ends by advancing every enrollment as far as it
 //! goes at `now`, and by setting [`MemberFile::wake`] to the next instant that has something in it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,26 +17,34 @@ use crate::model::{
     LineUserId, MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
     limits,
 };
+use crate::mutation::{self, Mutation};
 use crate::scenario::program::{EnrollmentScope, MemberScope, Messages, Names, Scope};
-use crate::scenario::{Act, Scenario, ScenarioSet, Step, message};
+use crate::scenario::{Act, CapRule, Priority, Scenario, ScenarioSet, Step, message};
 
 pub mod acts;
+pub mod cap;
 pub mod change;
+mod date;
 pub mod flight;
 mod path;
 pub mod plan;
 pub mod quiet_hours;
 pub mod schedule;
+mod segment;
 pub mod suppression;
 pub mod trigger;
 
-pub use change::Change;
+pub use change::{Change, OptChange};
 pub use flight::{Fate, Resolution};
 use schedule::Slot;
-pub use trigger::Refusal;
+use segment::Told;
+pub use trigger::{Enroll, Refusal};
 
 /// How long a step waits for one of another enrollment of the same member that is in flight.
 pub const WAIT_FOR_OTHERS: SignedDuration = SignedDuration::from_mins(1);
+
+/// How often one input may carry a member's runs on: a change that a step makes may plan another run.
+const MAX_ROUNDS: usize = 4;
 
 /// What decisions are made by, beside the member's file.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +57,14 @@ pub struct Context<'a> {
     /// When the store was restored from a backup, if it was: what was due up to then may have been sent
     /// by the daemon that the backup is of.
     pub restored_at: Option<Timestamp>,
+    /// Scenarios that were removed while they were paused: their runs stand still.
+    pub dormant: &'a BTreeSet<ScenarioId>,
+}
+
+impl Context<'_> {
+    fn is_dormant(&self, scenario: &ScenarioId) -> bool {
+        self.dormant.contains(scenario)
+    }
 }
 
 /// Whether deliveries may be queued.
@@ -68,6 +86,10 @@ pub enum Input {
     Told { event: Event, friendship: Friendship },
     /// The shop's own knowledge of the member.
     Change(Change),
+    /// Somebody's wish that the member enters a scenario.
+    Enroll(Enroll),
+    /// A moment on the clock that a trigger of a scenario, by its index, names.
+    Tick { scenario: ScenarioId, trigger: usize, at: Timestamp },
     /// The time has come, or the scenarios have changed.
     Due,
     /// What became of a delivery in flight.
@@ -133,6 +155,8 @@ pub fn take(
     verdict: &mut Verdict,
 ) -> Result<Taken, Refusal> {
     let mut turn = Turn { file, context, verdict };
+    let hears_changes = !context.scenarios.segmented().is_empty();
+    let before = hears_changes.then(|| member_scope(turn.file));
     let taken = match input {
         Input::Event(event) => turn.event(event)?,
         Input::Line { event, friendship } => turn.line_event(event, *friendship)?,
@@ -141,6 +165,11 @@ pub fn take(
             Taken::Changed
         }
         Input::Change(change) => turn.change(change)?,
+        Input::Enroll(wish) => turn.enroll_by_hand(wish)?,
+        Input::Tick { scenario, trigger, at } => {
+            turn.tick(scenario, *trigger, *at);
+            Taken::Changed
+        }
         Input::Due => Taken::Changed,
         Input::Settle { enrollment, delivery, fate } => {
             turn.settle(*enrollment, *delivery, fate);
@@ -151,8 +180,37 @@ pub fn take(
             Taken::Changed
         }
     };
+    if let Some(before) = before {
+        let told = match input {
+            Input::Change(Change { silent: true, .. }) => Told::Silent,
+            _ => Told::Loud,
+        };
+        match turn.member_changed(&before, told) {
+            // a block or a link is taken in even where there is no room for what scenarios would do
+            Err(_) if matches!(input, Input::Told { .. }) => {}
+            other => other?,
+        }
+    }
     turn.advance();
     Ok(taken)
+}
+
+/// True if [`Input::Tick`] may change the member's file: the condition of the trigger holds.
+pub fn would_tick(file: &MemberFile, id: &ScenarioId, trigger: usize, context: &Context<'_>) -> bool {
+    let Some(scenario) = context.scenarios.get(id) else { return false };
+    let Some(enter) = scenario.enter.get(trigger) else { return false };
+    if file.merged_into.is_some() {
+        return false;
+    }
+    let Some(condition) = enter.condition else { return true };
+    let names = Names::new(Scope {
+        member: member_scope(file),
+        event: None,
+        enrollment: None,
+        anchor: None,
+        now: context.now,
+    });
+    scenario.program.test(condition, &names).unwrap_or(false)
 }
 
 /// One input being taken.
@@ -198,6 +256,17 @@ pub enum Decision {
 pub enum DeferReason {
     /// Outside the send window.
     Hours,
+    /// A frequency cap lets no more out before.
+    Cap,
+}
+
+impl DeferReason {
+    fn word(&self) -> &'static str {
+        match self {
+            DeferReason::Hours => "hours",
+            DeferReason::Cap => "cap",
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -214,6 +283,12 @@ pub enum SkipReason {
     Unlinked,
     /// The member has blocked the account.
     Blocked,
+    /// The member wants no messages, or none of the scenario's topic.
+    OptedOut,
+    /// The run is kept for comparison.
+    HeldOut,
+    /// A frequency cap lets it out too late, or the scenario would not wait for it.
+    Cap,
 }
 
 impl SkipReason {
@@ -225,6 +300,9 @@ impl SkipReason {
             SkipReason::Undecidable(why) => why,
             SkipReason::Unlinked => "unlinked",
             SkipReason::Blocked => "blocked",
+            SkipReason::OptedOut => "opted_out",
+            SkipReason::HeldOut => "holdout",
+            SkipReason::Cap => "cap",
         }
     }
 
@@ -239,29 +317,70 @@ impl SkipReason {
 impl Turn<'_> {
     /// Carries every enrollment as far as it goes and sets the member's wake.
     fn advance(&mut self) {
-        let mut index = 0;
+        for _ in 0..MAX_ROUNDS {
+            let before = (Arc::clone(&self.file.attributes), self.file.enrollments.len());
+            self.follow_dates();
+            self.advance_all();
+            self.file.enrollments.retain(|run| !is_over(run));
+            // a step may have changed a date, and a run by a yearly date that is over leaves room for the next
+            let is_settled =
+                Arc::ptr_eq(&before.0, &self.file.attributes) && before.1 == self.file.enrollments.len();
+            if self.context.scenarios.dated().is_empty() || is_settled {
+                break;
+            }
+        }
+        let wakes = self.file.enrollments.iter().filter_map(|run| self.wake_of(run));
+        self.file.wake = wakes.min().and_then(whole_ms);
+    }
+
+    /// Carries every run on, those of the most important scenarios first.
+    fn advance_all(&mut self) {
+        let priority = |run: &Enrollment| {
+            self.context.scenarios.get(&run.scenario).map_or(Priority::Normal, |scenario| scenario.priority)
+        };
+        let mut order: Vec<(Priority, usize)> =
+            self.file.enrollments.iter().enumerate().map(|(index, run)| (priority(run), index)).collect();
+        order.sort_by_key(|(priority, index)| (Reverse(*priority), *index));
+        for (_, index) in &order {
+            self.advance_enrollment(*index);
+        }
         // steps may start more runs, up to a bound of their own
+        let mut index = order.len();
         while index < self.file.enrollments.len() {
             self.advance_enrollment(index);
             index += 1;
         }
-        self.file.enrollments.retain(|run| !is_over(run));
-        self.file.wake = (self.file.enrollments.iter())
-            .filter(|run| run.is_live() || to_resend(run).is_some())
-            .filter_map(|run| match run.now {
-                Standing::Waiting { until } => Some(until),
-                Standing::InFlight(_) => None,
-            })
-            .min()
-            .and_then(whole_ms);
+    }
+
+    /// When there is next something to decide about a run; none while it stands still.
+    fn wake_of(&self, run: &Enrollment) -> Option<Timestamp> {
+        if !run.is_live() && to_resend(run).is_none() {
+            return None;
+        }
+        let Standing::Waiting { until } = run.now else { return None };
+        match self.context.scenarios.get(&run.scenario) {
+            Some(scenario) if scenario.paused => scenario.ends,
+            Some(scenario) => Some(scenario.ends.map_or(until, |ends| until.min(ends))),
+            None if self.context.is_dormant(&run.scenario) => None,
+            None => Some(until),
+        }
     }
 
     fn advance_enrollment(&mut self, index: usize) {
         let id = self.file.enrollments[index].scenario.clone();
         let Some(scenario) = self.context.scenarios.get(&id).cloned() else {
+            if self.context.is_dormant(&id) {
+                return;
+            }
             self.exit(index, "removed");
             return self.forget_resends(index);
         };
+        if scenario.ends.is_some_and(|ends| ends <= self.context.now) {
+            self.exit(index, "ended");
+        }
+        if scenario.paused {
+            return;
+        }
         // every round settles a step, so the number of steps bounds the rounds
         while self.file.enrollments[index].now.is_waiting() {
             let run = &self.file.enrollments[index];
@@ -281,10 +400,10 @@ impl Turn<'_> {
                     self.file.enrollments[index].now = Standing::Waiting { until };
                     return;
                 }
-                Decision::Defer { until, reason: DeferReason::Hours } => {
+                Decision::Defer { until, reason } => {
                     let waiting = Standing::Waiting { until };
                     if self.file.enrollments[index].now != waiting {
-                        self.note_step(index, &step.id, What::Deferred, Some("hours"), Some(until));
+                        self.note_step(index, &step.id, What::Deferred, Some(reason.word()), Some(until));
                         self.file.enrollments[index].now = waiting;
                     }
                     return;
@@ -348,10 +467,7 @@ impl Turn<'_> {
             // nothing is decided by a clock or a world that may be another once sends are open again
             return Decision::Wait { until: slot.due };
         }
-        let goes_out = match slot.hours {
-            Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
-            None => now,
-        };
+        let goes_out = schedule::window(scenario, step).open_from(now);
         if slot.is_late(goes_out) {
             return Decision::Skip { reason: SkipReason::Late };
         }
@@ -364,10 +480,32 @@ impl Turn<'_> {
         if let Some(reason) = self.unwanted(scenario, run, step) {
             return Decision::Skip { reason };
         }
+        if let Some(decision) = self.capped(scenario, run, step, &slot) {
+            return decision;
+        }
         match self.others_in_flight(index, slot.due) {
             Some(until) if now < until => Decision::Wait { until },
             _ => Decision::Push { due: slot.due },
         }
+    }
+
+    /// What a frequency cap makes of a message that would go out now; none if it lets it out.
+    fn capped(&self, scenario: &Scenario, run: &Enrollment, step: &Step, slot: &Slot) -> Option<Decision> {
+        let now = self.context.now;
+        if scenario.caps == CapRule::Exempt || mutation::is(Mutation::CapsIgnored) {
+            return None;
+        }
+        let allowed = cap::allowed_at(self.file, run.id, self.context.scenarios.caps(), now);
+        if allowed <= now {
+            return None;
+        }
+        let goes_out = schedule::window(scenario, step).open_from(allowed);
+        Some(match scenario.caps {
+            CapRule::Defer if !slot.is_late(goes_out) => {
+                Decision::Defer { until: goes_out, reason: DeferReason::Cap }
+            }
+            _ => Decision::Skip { reason: SkipReason::Cap },
+        })
     }
 
     /// What is to become of a step that sends nothing and whose moment has come.
@@ -377,10 +515,7 @@ impl Turn<'_> {
         if self.context.sending == Sending::Held && !is_old {
             return Decision::Wait { until: slot.due };
         }
-        let may_be_done = match slot.hours {
-            Some(hours) => quiet_hours::after_quiet_hours(now, hours, &scenario.zone),
-            None => now,
-        };
+        let may_be_done = schedule::window(scenario, step).open_from(now);
         let has_begun = record(run, &step.id).is_some();
         if let Act::WaitFor(awaited) = &step.act
             && has_begun
@@ -408,7 +543,11 @@ impl Turn<'_> {
 
     /// Why a step must not go to the member at all; none if it may.
     fn unwanted(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> Option<SkipReason> {
-        suppression::suppression(self.file).or_else(|| self.condition(scenario, run, step).err())
+        if run.held_out {
+            return Some(SkipReason::HeldOut);
+        }
+        suppression::suppression(self.file, scenario.topic.as_deref())
+            .or_else(|| self.condition(scenario, run, step).err())
     }
 
     /// True if a later step, due by its own time, would go out now in place of `step`.
@@ -556,7 +695,10 @@ impl Turn<'_> {
             r.settled.is_some_and(|settled| settled.how != Settlement::Done)
                 && scenario.step(&r.step).is_none_or(|step| step.messages().is_some())
         });
-        let reason = (!sent && should_send).then_some("nothing_sent");
+        let reason = match run.held_out {
+            true => Some("holdout"),
+            false => (!sent && should_send).then_some("nothing_sent"),
+        };
         self.note(index, What::Completed, reason, None);
     }
 

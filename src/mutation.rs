@@ -45,10 +45,13 @@ pub enum Mutation {
     HoldIgnored,
     /// A restored store goes on as if nothing had been sent since.
     RestoreForgotten,
+    CapsIgnored,
+    /// Who wants no messages gets them.
+    OptOutIgnored,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 24] = [
+    pub const ALL: [Mutation; 26] = [
         Mutation::ReleaseBeforeFlush,
         Mutation::AnswerBeforeFlush,
         Mutation::RowNotWritten,
@@ -73,6 +76,8 @@ impl Mutation {
         Mutation::ClockBelieved,
         Mutation::HoldIgnored,
         Mutation::RestoreForgotten,
+        Mutation::CapsIgnored,
+        Mutation::OptOutIgnored,
     ];
 }
 

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span};
+use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::model::{EventName, ScenarioId, StepId};
 
+pub mod calendar;
+pub mod cron;
 pub mod file;
 pub mod finding;
 pub mod load;
@@ -24,6 +26,8 @@ pub mod source;
 pub mod written;
 pub mod yaml;
 
+use calendar::{ClosedDays, Weekdays, Workdays};
+use cron::Cron;
 use program::{Condition, Document, Expression, Messages, Program};
 
 /// An ordered plan from one file, checked and compiled.
@@ -37,12 +41,31 @@ pub struct Scenario {
     pub hours: Option<Hours>,
     /// How overdue a step may be beyond which it is superseded by a later one that is due as well.
     pub grace: SignedDuration,
+    /// How far behind a tick of its clock may be, and a message that does not say for itself.
+    pub late: Option<SignedDuration>,
     pub enter: Vec<Enter>,
     /// What days are counted from; the entry if there is none.
     pub anchor: Option<Expression>,
     pub update: Vec<Update>,
     pub exit: Vec<Exit>,
     pub goal: Option<Goal>,
+    /// Whose steps come first where several scenarios want to send to one member.
+    pub priority: Priority,
+    /// What a member can opt out of.
+    pub topic: Option<Arc<str>>,
+    pub caps: CapRule,
+    /// How many of ten thousand members are kept for comparison: enrolled, never sent to.
+    pub holdout: u32,
+    /// Runs stand still: members enter, and nothing is sent.
+    pub paused: bool,
+    /// Entries before this instant are refused.
+    pub starts: Option<Timestamp>,
+    /// Entries from this instant on are refused, and runs end at it.
+    pub ends: Option<Timestamp>,
+    /// Which days are workdays for it.
+    pub workdays: Workdays,
+    /// True if steps may lie before the anchor: it is told by an event or a date of the member.
+    pub anchored: bool,
     /// In file order, which is the order they run in; those inside a container follow it. Never empty.
     pub steps: Vec<Step>,
     /// Everything that is evaluated or rendered.
@@ -60,14 +83,69 @@ impl Scenario {
     }
 }
 
-/// What starts the scenario for a member: an event, and a condition on it.
+/// The order of scenarios that want to send to one member at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+/// What becomes of a message that a frequency cap does not let out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CapRule {
+    /// It waits until the cap lets it.
+    #[default]
+    Defer,
+    /// It is passed over.
+    Skip,
+    /// The caps do not hold for it, though it counts for others.
+    Exempt,
+}
+
+/// The most messages to one member in a sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    pub max: u32,
+    pub per: SignedDuration,
+}
+
+/// What starts the scenario for a member, and a condition on it.
 #[derive(Debug)]
 pub struct Enter {
-    pub on: EventName,
+    pub trigger: Trigger,
     pub condition: Option<Condition>,
     /// Runs with different keys are different enrollments.
     pub key: Option<Expression>,
     pub again: Again,
+}
+
+impl Enter {
+    /// The event that starts it; none where something else does.
+    pub fn event(&self) -> Option<&EventName> {
+        match &self.trigger {
+            Trigger::Event(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// What starts a scenario.
+#[derive(Debug)]
+pub enum Trigger {
+    Event(EventName),
+    /// A change of the member that makes this true.
+    Segment(Condition),
+    /// A date of the member, which is the anchor; every year on that date, or once.
+    Date {
+        at: Expression,
+        yearly: bool,
+    },
+    /// A moment on the clock, for all members that the condition holds for.
+    Every(Box<Cron>),
+    /// Only the API, the command line and steps of other scenarios.
+    Manual,
 }
 
 /// Whether a member that has entered before, under the same key, may enter again.
@@ -89,10 +167,27 @@ pub struct Update {
     pub key: Option<Expression>,
 }
 
+/// What ends a run: an event, or a change of the member that makes something true.
+#[derive(Debug)]
+pub enum Ending {
+    Event(EventName),
+    Segment(Condition),
+}
+
+impl Ending {
+    /// The event that it is; none for a change of the member.
+    pub fn event(&self) -> Option<&EventName> {
+        match self {
+            Ending::Event(name) => Some(name),
+            Ending::Segment(_) => None,
+        }
+    }
+}
+
 /// What ends a run early.
 #[derive(Debug)]
 pub struct Exit {
-    pub on: EventName,
+    pub ending: Ending,
     pub condition: Option<Condition>,
     pub key: Option<Expression>,
 }
@@ -100,7 +195,7 @@ pub struct Exit {
 /// What a run is for: reached, it ends as converted.
 #[derive(Debug)]
 pub struct Goal {
-    pub on: EventName,
+    pub ending: Ending,
     pub condition: Option<Condition>,
     pub key: Option<Expression>,
     /// How long after the entry it still counts; none for as long as the run lives.
@@ -116,6 +211,8 @@ pub struct Step {
     /// The arm of a container that it stands in; none at the top.
     pub within: Option<Within>,
     pub timing: Timing,
+    /// The days that its moment may fall on.
+    pub days: Days,
     pub condition: Option<Condition>,
     /// How far behind its moment it may still be done; none for the rule of the anchor (a day after it,
     /// or before it, until it), and for anything but a message, for ever.
@@ -137,6 +234,21 @@ impl Step {
             Act::Push(messages) => Some(messages),
             _ => None,
         }
+    }
+}
+
+/// The days that a step's moment may fall on; one that falls on another moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    pub on: Option<Weekdays>,
+    /// Only workdays; and days are counted in them.
+    pub workdays: bool,
+}
+
+impl Days {
+    /// True if any day will do.
+    pub fn is_any(self) -> bool {
+        self.on.is_none() && !self.workdays
     }
 }
 
@@ -243,6 +355,10 @@ pub struct Defaults {
     pub hours: Option<Hours>,
     pub late: Option<SignedDuration>,
     pub grace: SignedDuration,
+    /// Frequency caps, which hold for all scenarios together.
+    pub caps: Vec<Cap>,
+    /// Days on which the operator does not work.
+    pub closed: Vec<ClosedDays>,
 }
 
 impl Default for Defaults {
@@ -253,6 +369,8 @@ impl Default for Defaults {
             hours: None,
             late: None,
             grace: SignedDuration::from_mins(10),
+            caps: Vec::new(),
+            closed: Vec::new(),
         }
     }
 }
@@ -262,19 +380,28 @@ impl Default for Defaults {
 pub struct ScenarioSet {
     scenarios: BTreeMap<ScenarioId, Arc<Scenario>>,
     by_event: HashMap<EventName, Vec<Arc<Scenario>>>,
+    /// Those that a change of a member may start or end.
+    segmented: Vec<Arc<Scenario>>,
+    /// Those that a date of a member plans.
+    dated: Vec<Arc<Scenario>>,
+    caps: Vec<Cap>,
     digest: [u8; 32],
 }
 
 impl ScenarioSet {
-    /// `digest` tells one set of files from another.
-    pub fn new(scenarios: impl IntoIterator<Item = Scenario>, digest: [u8; 32]) -> ScenarioSet {
-        let mut set = ScenarioSet { digest, ..ScenarioSet::default() };
+    /// `digest` tells one set of files, with what they get where they do not say for themselves, from another.
+    pub fn new(
+        scenarios: impl IntoIterator<Item = Scenario>,
+        caps: Vec<Cap>,
+        digest: [u8; 32],
+    ) -> ScenarioSet {
+        let mut set = ScenarioSet { caps, digest, ..ScenarioSet::default() };
         for scenario in scenarios {
             let scenario = Arc::new(scenario);
-            let mut heard: Vec<&EventName> = (scenario.enter.iter().map(|e| &e.on))
+            let mut heard: Vec<&EventName> = (scenario.enter.iter().filter_map(Enter::event))
                 .chain(scenario.update.iter().map(|u| &u.on))
-                .chain(scenario.exit.iter().map(|e| &e.on))
-                .chain(scenario.goal.iter().map(|g| &g.on))
+                .chain(scenario.exit.iter().filter_map(|e| e.ending.event()))
+                .chain(scenario.goal.iter().filter_map(|g| g.ending.event()))
                 .chain(scenario.steps.iter().filter_map(|step| match &step.act {
                     Act::WaitFor(awaited) => Some(&awaited.on),
                     _ => None,
@@ -284,6 +411,17 @@ impl ScenarioSet {
             heard.dedup();
             for name in heard {
                 set.by_event.entry(name.clone()).or_default().push(Arc::clone(&scenario));
+            }
+            let starts = |is: fn(&Trigger) -> bool| scenario.enter.iter().any(|enter| is(&enter.trigger));
+            let mut endings =
+                scenario.exit.iter().map(|e| &e.ending).chain(scenario.goal.iter().map(|g| &g.ending));
+            if starts(|trigger| matches!(trigger, Trigger::Segment(_)))
+                || endings.any(|ending| matches!(ending, Ending::Segment(_)))
+            {
+                set.segmented.push(Arc::clone(&scenario));
+            }
+            if starts(|trigger| matches!(trigger, Trigger::Date { .. })) {
+                set.dated.push(Arc::clone(&scenario));
             }
             set.scenarios.insert(scenario.id.clone(), scenario);
         }
@@ -305,6 +443,31 @@ impl ScenarioSet {
     /// Those that an event of this name can start, move or end, by id.
     pub fn listening_to(&self, event: &EventName) -> &[Arc<Scenario>] {
         self.by_event.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    /// Those that a change of a member may start or end.
+    pub fn segmented(&self) -> &[Arc<Scenario>] {
+        &self.segmented
+    }
+
+    /// Those that a date of a member plans.
+    pub fn dated(&self) -> &[Arc<Scenario>] {
+        &self.dated
+    }
+
+    /// Frequency caps, which hold for all scenarios together.
+    pub fn caps(&self) -> &[Cap] {
+        &self.caps
+    }
+
+    /// The triggers on the clock: scenario, index in [`Scenario::enter`], pattern.
+    pub fn crons(&self) -> impl Iterator<Item = (&Arc<Scenario>, usize, &Cron)> {
+        self.scenarios.values().flat_map(|scenario| {
+            scenario.enter.iter().enumerate().filter_map(move |(index, enter)| match &enter.trigger {
+                Trigger::Every(cron) => Some((scenario, index, &**cron)),
+                _ => None,
+            })
+        })
     }
 
     pub fn digest(&self) -> &[u8; 32] {

@@ -28,8 +28,9 @@ pub use keys::{DueKey, Key};
 pub use memory::MemoryStore;
 pub use record::{
     ClockRow, Counted, Counters, OutboxRow, RestoredRow, StoredBody, StoredDelivery, StoredMulticast,
-    StoredParcel, SweepRow, UnknownRow, decode_clock, decode_restored, decode_sweep, encode_clock,
-    encode_member, encode_restored, encode_sweep, parcel_bytes,
+    StoredParcel, SweepRow, TickRow, UnknownRow, decode_clock, decode_ids, decode_restored, decode_sweep,
+    decode_ticks, encode_clock, encode_ids, encode_member, encode_restored, encode_sweep, encode_ticks,
+    parcel_bytes,
 };
 
 /// The newest format of stored records that this version reads, and the one it writes.

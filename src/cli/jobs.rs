@@ -1,9 +1,10 @@
-//! Jobs on the clock, by tokio-cron-scheduler: house-keeping only. What is due to members never depends
-//! on them.
+//! Jobs on the clock, by tokio-cron-scheduler: the minute that scenarios on the clock are started by, and
+//! house-keeping. When a step of a running enrollment is due never depends on them.
 //!
-//! The scheduler looks twice a second, keeps nothing over a restart and does not stop a job from
-//! overlapping itself; each of these may be late, skipped or run twice without harm, and a job that is
-//! still running makes the next one pass.
+//! The scheduler looks twice a second, keeps nothing over a restart, takes a zone's offset of the moment a
+//! job is made, and does not stop a job from overlapping itself. So which ticks are due is told by the
+//! turns; each of these jobs may be late, skipped or run twice without harm, and one that is still running
+//! makes the next one pass.
 
 use std::sync::Arc;
 
@@ -34,6 +35,17 @@ pub(super) async fn start(
 ) -> Result<Jobs, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let quota = (api.clone(), client);
+    let minutes = api.clone();
+    // one job for all patterns of all scenarios: which of them the minute meets is told by the zone of
+    // each, and a minute that is missed is caught up on by the next
+    add(&scheduler, "0 * * * * *", move || {
+        let api = minutes.clone();
+        async move {
+            // the turns have ended, and whoever waits for them says so
+            drop(api.desk.ask(Action::Minute).await);
+        }
+    })
+    .await?;
     // seven past the hour, not to meet what everybody does on the hour
     add(&scheduler, "0 7 * * * *", move || {
         let (api, client) = quota.clone();

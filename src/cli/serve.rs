@@ -23,7 +23,7 @@ use crate::config::{Config, LogFormat, LogLevel, SecretError, Secrets};
 use crate::dispatch::courier::{self, Couriers, Gate, Paces};
 use crate::dispatch::daemon::{Desk, Outcomes, Outlets, Running};
 use crate::dispatch::turns::Opening;
-use crate::dispatch::{Action, Hold, Turns, daemon};
+use crate::dispatch::{Action, Hold, Minutes, Turns, daemon};
 use crate::http::{self, Api, ApiKeys, Component, Metrics, Readiness};
 use crate::line::{BotInfo, CallError, Client, Endpoint, Quota, Timeouts};
 use crate::scenario::ScenarioSet;
@@ -144,6 +144,8 @@ impl Daemon {
             salt: identity(&*store, Meta::Salt)?,
             holds: told.is_err().then_some(Hold::Token).into_iter().collect(),
             line_ahead: line_ahead(&client, &clock),
+            // the jobs on the clock go by the system's
+            minutes: if clock.is_rehearsal() { Minutes::Watched } else { Minutes::Told },
         };
         let turns =
             Turns::open(Arc::clone(&store), opening, clock.now()).context("cannot read the outbox")?;

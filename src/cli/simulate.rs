@@ -18,7 +18,7 @@ use crate::dispatch::{Action, Answer, Whom};
 use crate::engine::Change;
 use crate::engine::change::LinkChange;
 use crate::model::{Attributes, Event, EventName, Friendship, LineUserId, Link, MemberId, What};
-use crate::scenario::{Defaults, ScenarioSet};
+use crate::scenario::{Defaults, ScenarioSet, Trigger};
 use crate::store::MemoryStore;
 
 #[derive(Debug, Args)]
@@ -97,9 +97,15 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if !lines.iter().any(|line| line.what.happening.what == What::Enrolled) {
         let names: Vec<String> = (scenarios.iter())
             .flat_map(|scenario| &scenario.enter)
-            .map(|enter| format!("`{}`", enter.on))
+            .map(|enter| match &enter.trigger {
+                Trigger::Event(name) => format!("on `{name}`"),
+                Trigger::Segment(_) => "when a change of the member makes its `segment` true".to_owned(),
+                Trigger::Date { .. } => "by a date of the member".to_owned(),
+                Trigger::Every(cron) => format!("at `{}`", cron.as_written()),
+                Trigger::Manual => "by hand only".to_owned(),
+            })
             .collect();
-        eprintln!("nobody entered; the scenario enters on {}", names.join(", "));
+        eprintln!("nobody entered; the scenario enters {}", names.join(", "));
     }
     Ok(())
 }
@@ -182,7 +188,7 @@ fn parse(text: &str) -> Result<Step, String> {
         }
         None => {
             if line.attributes.is_some() || line.tags.is_some() {
-                let change = Change { attributes: line.attributes, tags: line.tags, link: None, event: None };
+                let change = Change { attributes: line.attributes, tags: line.tags, ..Change::default() };
                 actions.push(Action::Change { member: member.clone(), change, link: None });
             }
             if line.linked.is_some() || line.friend.is_some() {

@@ -30,6 +30,8 @@ timezone: Europe/Paris
 hours: 22:00-02:00
 late: 2h
 grace: 1m
+caps: [{ max: 3, per: 1d }]
+closed: [12-29..01-03]
 line:
   endpoint: http://localhost:9000/
   limits: { push: 0, multicast: 5 }
@@ -52,6 +54,8 @@ logs: { format: json, level: debug }
             hours: Some(Hours { start_minute: 22 * 60, end_minute: 2 * 60 }),
             late: Some(SignedDuration::from_hours(2)),
             grace: SignedDuration::from_mins(1),
+            caps: vec![Cap { max: 3, per: SignedDuration::from_hours(24) }],
+            closed: vec![calendar::closed("12-29..01-03").unwrap()],
             line: LineConfig {
                 endpoint: "http://localhost:9000".into(),
                 limits: Limits { push: 0, multicast: 5 },
@@ -95,7 +99,7 @@ lisen: 127.0.0.1:8787
 data: ./x/.
 scenarios: x
 timezone: Asia/Tokio
-caps: [{ max: 3, per: 1d }]
+budget: { monthly: 3 }
 hours: 8-21
 grace: 10
 line:
@@ -119,7 +123,7 @@ amadare.yaml:1:1: error[unknown-key]: the configuration has no key `lisen`
 amadare.yaml:2:7: error[contradiction]: `data` and `scenarios` are the same folder: a backup or an upgrade of one would touch the other
 amadare.yaml:4:11: error[invalid-zone]: `Asia/Tokio` is not a time zone
   help: did you mean `Asia/Tokyo`?
-amadare.yaml:5:1: error[unknown-key]: the configuration cannot have `caps` yet
+amadare.yaml:5:1: error[unknown-key]: the configuration cannot have `budget` yet
   help: the key is planned, but not supported by this version of amadare
 amadare.yaml:6:8: error[invalid-hours]: `8-21` is not a send window
   help: write two times of day: 09:00-21:00, or 00:00-24:00 for the whole day

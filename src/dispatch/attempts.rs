@@ -102,9 +102,8 @@ impl Work<'_> {
     /// What is to be done for one delivery of a parcel.
     pub(super) fn next_attempt(&mut self, carried: &Carried, earlier: Earlier) -> Result<Next, StoreError> {
         let id = self.resolve(&carried.member)?;
-        let scenarios = Arc::clone(&self.turns.scenarios);
-        let channel = Arc::clone(&self.turns.channel);
-        let context = self.context(&scenarios, &channel);
+        let world = self.turns.world.clone();
+        let context = self.context(&world);
         let file = self.file(&id)?.file.as_ref();
         Ok(before_attempt(file, carried.enrollment, carried.id, &carried.to, earlier, &context))
     }

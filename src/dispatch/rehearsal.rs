@@ -3,14 +3,17 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::turns::{Effect, Opening, Turns};
-use super::{Action, Answer, Attempted, Command, Happened, Reply};
+use super::{Action, Answer, Attempted, Command, Happened, Minutes, Reply};
 use crate::clock::Moment;
 use crate::model::{MemberId, ScenarioId, StepId};
-use crate::scenario::ScenarioSet;
+use crate::scenario::{ScenarioSet, Trigger};
 use crate::store::{Store, StoreError};
+
+/// How long what comes every year is run on: long enough for each date to come once.
+const A_YEAR: SignedDuration = SignedDuration::from_hours(370 * 24);
 
 /// Turns taken in one instant beyond which something must be going round in circles.
 const MAX_TURNS_AT_ONCE: usize = 100_000;
@@ -24,6 +27,7 @@ pub struct Rehearsal {
     now: Timestamp,
     /// What the newest parcel of a step carries, until it is accepted.
     carried: HashMap<(MemberId, ScenarioId, StepId), serde_json::Value>,
+    comes_every_year: bool,
     happened: Vec<Line>,
 }
 
@@ -43,12 +47,18 @@ impl Rehearsal {
         store: Arc<dyn Store>,
         start: Timestamp,
     ) -> Result<Rehearsal, StoreError> {
+        let comes_every_year = scenarios
+            .dated()
+            .iter()
+            .flat_map(|scenario| &scenario.enter)
+            .any(|enter| matches!(enter.trigger, Trigger::Date { yearly: true, .. }));
         let opening = Opening {
             scenarios,
             channel: "rehearsal".into(),
             salt: Vec::new(),
             holds: BTreeSet::new(),
             line_ahead: None,
+            minutes: Minutes::Watched,
         };
         let turns = Turns::open(Arc::clone(&store), opening, start)?;
         let mut rehearsal = Rehearsal {
@@ -57,6 +67,7 @@ impl Rehearsal {
             queue: VecDeque::new(),
             now: start,
             carried: HashMap::new(),
+            comes_every_year,
             happened: Vec::new(),
         };
         rehearsal.run_until(start)?;
@@ -93,11 +104,20 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// Runs until nothing is left to do.
+    /// Runs until nothing is left to do. What the clock starts again and again is run once more; what comes
+    /// every year, until it has come once more.
     ///
     /// # Errors
     /// What the store says.
     pub fn run_out(&mut self) -> Result<(), StoreError> {
+        if let Some(last) = self.turns.last_of_next_ticks() {
+            self.run_until(last.max(self.now))?;
+        }
+        self.turns.stop_ticks();
+        if self.comes_every_year {
+            let end = self.now.checked_add(A_YEAR).unwrap_or(Timestamp::MAX);
+            return self.run_until(end);
+        }
         while let Some(wake) = self.turns.wake() {
             self.run_until(wake.max(self.now))?;
         }

@@ -7,18 +7,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::due::DueQueue;
 use super::outbox::{self, Outbox};
+use super::ticks::{Minutes, Ticks};
 use super::watch::ClockWatch;
 use super::{Action, Answer, Command, Happened, Hold, Parcel, Refused, Reply, Whom};
 use crate::clock::Moment;
 use crate::engine::flight::{Earlier, Next, before_attempt};
 use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Unknown, Verdict};
 use crate::line;
-use crate::model::{DeliveryId, Entries, LineUserId, MemberFile, MemberId, SLOTS, Standing, limits};
+use crate::model::{
+    DeliveryId, Entries, LineUserId, MemberFile, MemberId, SLOTS, ScenarioId, Standing, limits,
+};
 use crate::mutation::{self, Mutation};
 use crate::scenario::ScenarioSet;
 use crate::store::{
     self, Batch, Counted, Counters, Epoch, Meta, RestoredRow, Store, StoreError, SweepRow, UnknownRow,
-    decode_clock, decode_restored, decode_sweep, encode_clock, encode_member, encode_restored, encode_sweep,
+    decode_clock, decode_ids, decode_restored, decode_sweep, decode_ticks, encode_clock, encode_ids,
+    encode_member, encode_restored, encode_sweep,
 };
 
 /// Key operations that a command is taken to need: its member's file, and a move in the due index.
@@ -82,14 +86,16 @@ impl Effects {
 #[derive(Debug)]
 pub struct Turns {
     pub(super) store: Arc<dyn Store>,
-    pub(super) scenarios: Arc<ScenarioSet>,
-    pub(super) channel: Arc<str>,
+    pub(super) world: World,
     pub(super) due: DueQueue,
     pub(super) outbox: Outbox,
     pub(super) counters: CounterBook,
     pub(super) salt: Vec<u8>,
     pub(super) tombstones: u64,
     pub(super) sweep: Option<SweepRow>,
+    pub(super) ticks: Ticks,
+    /// Which scenarios are paused, where the store does not know yet.
+    paused_to_note: Option<BTreeSet<ScenarioId>>,
     pub(super) holds: BTreeSet<Hold>,
     pub(super) watch: ClockWatch,
     /// How far LINE's clock was ahead at the start, until the first turn has looked at it.
@@ -105,6 +111,15 @@ pub struct Turns {
     pub(super) count: u64,
 }
 
+/// What every decision is made by, beside the member's file.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) scenarios: Arc<ScenarioSet>,
+    pub(super) channel: Arc<str>,
+    /// Scenarios that are gone and were paused when they went: their runs stand still.
+    pub(super) dormant: Arc<BTreeSet<ScenarioId>>,
+}
+
 /// What a writer starts from beside its store.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -117,6 +132,8 @@ pub struct Opening {
     pub holds: BTreeSet<Hold>,
     /// How far LINE's clock is ahead of ours, if LINE has answered.
     pub line_ahead: Option<SignedDuration>,
+    /// Who tells that a minute has begun.
+    pub minutes: Minutes,
 }
 
 impl Turns {
@@ -140,6 +157,13 @@ impl Turns {
             None => opening.channel,
         };
         let unknown = store::count_unknown(&*store)?;
+        let known_paused = load_paused(&*store)?;
+        let dormant: BTreeSet<ScenarioId> =
+            known_paused.iter().filter(|id| opening.scenarios.get(id).is_none()).cloned().collect();
+        let paused: BTreeSet<ScenarioId> =
+            dormant.iter().cloned().chain(paused_in(&opening.scenarios)).collect();
+        let rows = store::get_meta(&*store, Meta::Ticks)?.map(|bytes| decode_ticks(&bytes)).transpose()?;
+        let ticks = Ticks::open(rows.unwrap_or_default(), &opening.scenarios, opening.minutes, now)?;
         let mut holds = opening.holds;
         holds.extend(Hold::ALL.into_iter().filter(|hold| stored_holds & bit(*hold) != 0));
         if restored.as_ref().is_some_and(|restored| restored.released != Some(true)) {
@@ -147,14 +171,15 @@ impl Turns {
         }
         let mut turns = Turns {
             store,
-            scenarios: opening.scenarios,
-            channel,
+            world: World { scenarios: opening.scenarios, channel, dormant: Arc::new(dormant) },
             due,
             outbox,
             counters,
             salt: opening.salt,
             tombstones,
             sweep: None,
+            ticks,
+            paused_to_note: (paused != known_paused).then_some(paused),
             holds,
             watch: ClockWatch::open(clock),
             line_ahead: opening.line_ahead,
@@ -165,7 +190,7 @@ impl Turns {
             count: 0,
         };
         turns.sweep = match stored_sweep.transpose()? {
-            Some(stored) if *stored.scenarios == *turns.scenarios.digest() => {
+            Some(stored) if *stored.scenarios == *turns.world.scenarios.digest() => {
                 (stored.slot < SLOTS).then_some(stored)
             }
             _ => Some(turns.new_sweep()),
@@ -174,20 +199,30 @@ impl Turns {
     }
 
     fn new_sweep(&self) -> SweepRow {
-        SweepRow { scenarios: (*self.scenarios.digest()).into(), slot: 0, after: None }
+        SweepRow { scenarios: (*self.world.scenarios.digest()).into(), slot: 0, after: None }
     }
 
     /// The soonest instant at which there is something to do without a command; none when there is
     /// nothing.
     pub fn wake(&self) -> Option<Timestamp> {
-        if self.sweep.is_some() || self.stray_bodies.is_some() {
+        if self.sweep.is_some() || self.stray_bodies.is_some() || self.ticks.is_sweeping() {
             return Some(Timestamp::MIN);
         }
         let due = self.due.head().filter(|head| match self.may_send() {
             true => true,
             false => self.restored_at().is_some_and(|restored_at| *head <= restored_at),
         });
-        due.into_iter().chain(self.outbox.head()).min()
+        due.into_iter().chain(self.outbox.head()).chain(self.ticks.head()).min()
+    }
+
+    /// The latest of the instants at which each trigger on the clock ticks next.
+    pub(super) fn last_of_next_ticks(&self) -> Option<Timestamp> {
+        self.ticks.last_of_next()
+    }
+
+    /// Lets the clock start nothing more: for a rehearsal that would not end.
+    pub(super) fn stop_ticks(&mut self) {
+        self.ticks.stop();
     }
 
     /// Until when what is due is looked at.
@@ -261,6 +296,20 @@ impl Turns {
         work.fill(queue, &*store)?;
         work.finish()
     }
+}
+
+/// The scenarios that were paused in the set before, and those that were when they were taken out.
+fn load_paused(store: &dyn Store) -> Result<BTreeSet<ScenarioId>, StoreError> {
+    let Some(bytes) = store::get_meta(store, Meta::Paused)? else { return Ok(BTreeSet::new()) };
+    decode_ids(&bytes)?
+        .iter()
+        .map(|id| ScenarioId::new(id))
+        .collect::<Result<_, _>>()
+        .map_err(|error| StoreError::Record { key: "paused scenarios".into(), what: error.to_string() })
+}
+
+fn paused_in(scenarios: &ScenarioSet) -> impl Iterator<Item = ScenarioId> {
+    scenarios.iter().filter(|scenario| scenario.paused).map(|scenario| scenario.id.clone())
 }
 
 /// Holds all sends of a store that no writer has: the next one finds it so.
@@ -376,8 +425,10 @@ impl<'a> Work<'a> {
             self.command(command)?;
         }
         self.all_due(due, until, store)?;
+        self.begin_ticks();
         if idle || self.turns.count.is_multiple_of(SWEEP_EVERY) {
             self.sweep()?;
+            self.sweep_ticks()?;
             self.clean_up()?;
         }
         Ok(())
@@ -440,6 +491,7 @@ impl<'a> Work<'a> {
             match &command.what {
                 Action::Event { member: Whom::Member(id), .. }
                 | Action::Change { member: id, .. }
+                | Action::Enroll { member: id, .. }
                 | Action::Erase { member: id } => ids.push(id.clone()),
                 Action::Event { member: Whom::LineUser(user), .. } | Action::Line { user, .. } => {
                     ids.push(MemberId::provisional(user));
@@ -455,6 +507,7 @@ impl<'a> Work<'a> {
                 | Action::Settle { .. }
                 | Action::Quota { .. }
                 | Action::Bind { .. }
+                | Action::Minute
                 | Action::ExpireHistory { .. } => {}
             }
         }
@@ -468,7 +521,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn insert(&mut self, id: MemberId, file: Option<MemberFile>) {
+    pub(super) fn insert(&mut self, id: MemberId, file: Option<MemberFile>) {
         let stored_wake = file.as_ref().and_then(|file| file.wake);
         self.files.insert(id, Loaded { file, stored_wake, dirty: false, encoded: None });
     }
@@ -513,9 +566,17 @@ impl<'a> Work<'a> {
                 let id = self.resolve(&member)?;
                 self.change(&id, change, link)?
             }
+            Action::Enroll { member, wish } => {
+                let id = self.resolve(&member)?;
+                self.intake(&id, &Input::Enroll(wish))?
+            }
             Action::Erase { member } => {
                 let id = self.resolve(&member)?;
                 self.erase(&id)?
+            }
+            Action::Minute => {
+                self.turns.ticks.minute();
+                Answer::Done
             }
             Action::Attempted { retry_key, attempted } => {
                 self.attempted(retry_key, attempted)?;
@@ -523,7 +584,7 @@ impl<'a> Work<'a> {
             }
             Action::Reload { scenarios, files } => {
                 self.batch.put_scenario_files(&files);
-                self.turns.scenarios = scenarios;
+                self.apply(scenarios);
                 let sweep = self.turns.new_sweep();
                 self.batch.put_meta(Meta::Sweep, encode_sweep(&sweep));
                 self.turns.sweep = Some(sweep);
@@ -568,6 +629,18 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Lets another set of scenarios hold from now on.
+    fn apply(&mut self, scenarios: Arc<ScenarioSet>) {
+        let mut dormant = (*self.turns.world.dormant).clone();
+        dormant.extend(paused_in(&self.turns.world.scenarios));
+        dormant.retain(|id| scenarios.get(id).is_none());
+        let paused = dormant.iter().cloned().chain(paused_in(&scenarios)).collect();
+        self.turns.paused_to_note = Some(paused);
+        self.turns.ticks.renew(&scenarios, self.now);
+        self.turns.world.scenarios = scenarios;
+        self.turns.world.dormant = Arc::new(dormant);
+    }
+
     /// Takes something in for a member, who is created if unknown.
     pub(super) fn intake(&mut self, id: &MemberId, input: &Input) -> Result<Answer, StoreError> {
         let known = self.file(id)?.file.clone();
@@ -577,9 +650,8 @@ impl<'a> Work<'a> {
             None => self.new_member(id)?,
         };
         let mut verdict = Verdict::default();
-        let scenarios = Arc::clone(&self.turns.scenarios);
-        let channel = Arc::clone(&self.turns.channel);
-        let context = self.context(&scenarios, &channel);
+        let world = self.turns.world.clone();
+        let context = self.context(&world);
         match engine::take(&mut file, input, &context, &mut verdict) {
             Err(refusal) => return Ok(Answer::Refused(refusal.into())),
             Ok(Taken::Duplicate) => return Ok(Answer::Duplicate),
@@ -607,9 +679,8 @@ impl<'a> Work<'a> {
     pub(super) fn carry_on(&mut self, id: &MemberId, input: &Input) -> Result<(), StoreError> {
         let Some(mut file) = self.file(id)?.file.take() else { return Ok(()) };
         let mut verdict = Verdict::default();
-        let scenarios = Arc::clone(&self.turns.scenarios);
-        let channel = Arc::clone(&self.turns.channel);
-        let context = self.context(&scenarios, &channel);
+        let world = self.turns.world.clone();
+        let context = self.context(&world);
         engine::take(&mut file, input, &context, &mut verdict)
             .expect("only what comes from outside can be refused");
         self.put(id, file);
@@ -628,10 +699,11 @@ impl<'a> Work<'a> {
         Ok(file)
     }
 
-    pub(super) fn context<'c>(&self, scenarios: &'c ScenarioSet, channel: &'c str) -> Context<'c> {
+    pub(super) fn context<'c>(&self, world: &'c World) -> Context<'c> {
         let sending = if self.turns.may_send() { Sending::Open } else { Sending::Held };
         let restored_at = self.turns.restored_at();
-        Context { now: self.now, scenarios, channel, sending, restored_at }
+        let World { scenarios, channel, dormant } = world;
+        Context { now: self.now, scenarios, channel, sending, restored_at, dormant }
     }
 
     pub(super) fn put(&mut self, id: &MemberId, file: MemberFile) {
@@ -708,7 +780,9 @@ impl<'a> Work<'a> {
         let last = page.last().map(|file| file.id.to_string());
         for file in page {
             // one that this turn has loaded for something else has been carried on already
-            if !file.enrollments.is_empty() && !self.files.contains_key(&file.id) {
+            let may_change = !file.enrollments.is_empty()
+                || (!self.turns.world.scenarios.dated().is_empty() && !file.attributes.is_empty());
+            if may_change && !self.files.contains_key(&file.id) {
                 let id = file.id.clone();
                 self.insert(id.clone(), Some(file.clone()));
                 self.carry_on(&id, &Input::Due)?;
@@ -749,9 +823,8 @@ impl<'a> Work<'a> {
             }
             for push in std::mem::take(&mut self.pushes) {
                 let id = self.resolve(&push.member)?;
-                let scenarios = Arc::clone(&self.turns.scenarios);
-                let channel = Arc::clone(&self.turns.channel);
-                let context = self.context(&scenarios, &channel);
+                let world = self.turns.world.clone();
+                let context = self.context(&world);
                 let (enrollment, delivery) = (push.delivery.enrollment, push.delivery.id());
                 let file = self.file(&id)?.file.as_ref();
                 match before_attempt(file, enrollment, delivery, &push.to, Earlier::NotSent, &context) {
@@ -807,6 +880,9 @@ impl<'a> Work<'a> {
                 Some(row) => self.batch.put_unknown(id, &row),
                 None => self.batch.delete_unknown(id),
             }
+        }
+        if let Some(paused) = self.turns.paused_to_note.take() {
+            self.batch.put_meta(Meta::Paused, encode_ids(&paused));
         }
         let is_idle = self.batch.is_empty() && self.pushes.is_empty() && self.files.is_empty();
         if let Some(row) = self.turns.watch.renew(self.moment, is_idle) {

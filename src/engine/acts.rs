@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::change::merge;
+use super::segment::Told;
 use super::{Turn, path, record_mut, schedule};
 use crate::model::{
     Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId, What,
@@ -94,6 +95,7 @@ impl Turn<'_> {
             Some(document) => object(scenario, document, &self.names_of(run, &run.event))?,
             None => Attributes::new(),
         };
+        let scope = super::member_scope(self.file);
         let before = (Arc::clone(&self.file.attributes), Arc::clone(&self.file.tags));
         merge(Arc::make_mut(&mut self.file.attributes), &patch);
         let tags = Arc::make_mut(&mut self.file.tags);
@@ -104,6 +106,10 @@ impl Turn<'_> {
         if self.attributes_bytes() > limits::ATTRIBUTES_BYTES {
             (self.file.attributes, self.file.tags) = before;
             return Err(format!("bound(attributes and tags over {} bytes)", limits::ATTRIBUTES_BYTES));
+        }
+        if self.member_changed(&scope, Told::Loud).is_err() {
+            // the change stands; what it would have started has no room
+            self.note(index, What::NotEnrolled, Some("no_room"), None);
         }
         Ok(())
     }
@@ -132,8 +138,10 @@ impl Turn<'_> {
         if self.verdict.started > MAX_STARTED {
             return self.not_enrolled(&target, "too_many_at_once");
         }
-        if self.start_run(&target, None, self.context.now, data).is_err() {
-            self.not_enrolled(&target, "no_room");
+        match self.start_run(&target, None, self.context.now, data) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => self.not_enrolled(&target, &reason),
+            Err(_) => self.not_enrolled(&target, "no_room"),
         }
     }
 
@@ -226,8 +234,8 @@ pub(super) fn draw(words: &[&str], total: u64) -> u64 {
     number % total.max(1)
 }
 
-/// True if a run of the member is to be kept for comparison: `percent` of all members are.
-#[expect(dead_code, reason = "used by the next commit")]
-pub(super) fn is_held_out(scenario: &Scenario, file: &MemberFile, percent_hundredths: u32) -> bool {
-    draw(&["holdout", scenario.id.as_str(), file.id.as_str()], 10_000) < u64::from(percent_hundredths)
+/// True if runs of the member are to be kept for comparison: always the same for a member.
+pub(super) fn is_held_out(scenario: &Scenario, file: &MemberFile) -> bool {
+    scenario.holdout > 0
+        && draw(&["holdout", scenario.id.as_str(), file.id.as_str()], 10_000) < u64::from(scenario.holdout)
 }

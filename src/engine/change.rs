@@ -7,7 +7,7 @@ use super::trigger::{Refusal, fold_entries, json_bytes};
 use super::{Taken, Turn, is_over, record_mut};
 use crate::model::{
     Attributes, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening,
-    LineUserId, Link, MemberFile, Settled, Settlement, Standing, What, limits,
+    LineUserId, Link, MemberFile, OptOut, Settled, Settlement, Standing, What, limits,
 };
 
 /// A change of what is known of a member.
@@ -19,7 +19,19 @@ pub struct Change {
     pub tags: Option<BTreeSet<String>>,
     pub link: Option<LinkChange>,
     /// What scenarios hear if the link has changed.
-    pub event: Option<Event>,
+    pub event: Option<Box<Event>>,
+    pub opt: Option<OptChange>,
+    /// True if no scenario is to start by it, as in an import.
+    pub silent: bool,
+}
+
+/// What a member does not want any more, or wants again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptChange {
+    /// Nothing of a topic; without one, nothing at all.
+    Out { topic: Option<String> },
+    /// A topic again; without one, everything again.
+    In { topic: Option<String> },
 }
 
 /// A change of the LINE user that a member is.
@@ -44,6 +56,9 @@ impl Turn<'_> {
         if size_bytes > limits::ATTRIBUTES_BYTES && size_bytes > before {
             return Err(Refusal::AttributesTooLarge { size_bytes });
         }
+        if let Some(opt) = &change.opt {
+            self.opt(opt)?;
+        }
         let linked_before = self.file.link.as_ref().map(|link| link.user.clone());
         match &change.link {
             Some(LinkChange::To { link, adopted }) => self.link(link, adopted.as_deref()),
@@ -57,6 +72,38 @@ impl Turn<'_> {
             self.react(event)?;
         }
         Ok(Taken::Changed)
+    }
+
+    fn opt(&mut self, opt: &OptChange) -> Result<(), Refusal> {
+        let before = self.file.opted_out.clone();
+        let out = &mut self.file.opted_out;
+        let (what, topic) = match opt {
+            OptChange::Out { topic: None } => {
+                out.all = true;
+                (What::OptedOut, None)
+            }
+            OptChange::Out { topic: Some(topic) } => {
+                out.topics.insert(topic.clone());
+                (What::OptedOut, Some(topic))
+            }
+            OptChange::In { topic: None } => {
+                *out = OptOut::default();
+                (What::OptedIn, None)
+            }
+            OptChange::In { topic: Some(topic) } => {
+                out.topics.remove(topic);
+                (What::OptedIn, Some(topic))
+            }
+        };
+        if out.topics.len() > limits::OPT_OUTS {
+            return Err(Refusal::TooManyTopics);
+        }
+        if *out != before {
+            let at = self.context.now;
+            let reason = topic.map(|topic| Arc::from(format!("topic({topic})")));
+            self.record(Happening { at, what, scenario: None, step: None, reason, until: None });
+        }
+        Ok(())
     }
 
     /// The size of attributes and tags as JSON, in bytes.
@@ -101,6 +148,10 @@ impl Turn<'_> {
         let excess = self.file.seen.len().saturating_sub(limits::SEEN_EVENTS);
         self.file.seen.sort_by_key(|seen| seen.at);
         self.file.seen.drain(..excess);
+        self.file.opted_out.all |= provisional.opted_out.all;
+        self.file.opted_out.topics.extend(provisional.opted_out.topics.iter().cloned());
+        self.file.pushed.extend(&provisional.pushed);
+        self.file.pushed.sort_unstable();
         join_entries(&mut self.file.entries, &provisional.entries);
         fold_entries(self.file);
         for theirs in &provisional.enrollments {

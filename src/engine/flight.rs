@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::trigger::Refusal;
-use super::{Context, Turn, quiet_hours, suppression};
+use super::{Context, Turn, cap, quiet_hours, suppression};
 use super::{record, record_mut};
 use crate::model::{
     Delivery, DeliveryId, Ended, EnrollmentId, Flight, LineUserId, MemberFile, Settled, Settlement, Standing,
@@ -90,12 +90,19 @@ pub fn before_attempt(
     if file.link.as_ref().is_none_or(|link| link.user != *to) && !mutation::is(Mutation::LinkIgnored) {
         return stop("link");
     }
-    if let Some(reason) = suppression::suppression(file)
+    let scenario = context.scenarios.get(&run.scenario);
+    if let Some(reason) = suppression::suppression(file, scenario.and_then(|s| s.topic.as_deref()))
         && !mutation::is(Mutation::BlockIgnored)
     {
         return stop(reason.word());
     }
-    let Some(scenario) = context.scenarios.get(&run.scenario) else { return stop("removed") };
+    let Some(scenario) = scenario else { return stop("removed") };
+    if scenario.ends.is_some_and(|ends| ends <= context.now) {
+        return stop("ended");
+    }
+    if scenario.paused && earlier == Earlier::NotSent {
+        return stop("paused");
+    }
     if run.ended == Some(Ended::Exited) {
         return stop("exited");
     }
@@ -113,15 +120,16 @@ pub fn before_attempt(
     if before_anchor && context.now >= run.anchor && !mutation::is(Mutation::LateAfterAnchor) {
         return stop("anchor");
     }
-    let hours = step.and_then(|step| step.hours).or(scenario.hours);
-    if let Some(hours) = hours {
-        let opening = quiet_hours::after_quiet_hours(context.now, hours, &scenario.zone);
-        if opening > context.now {
-            return match earlier {
-                Earlier::NotSent => stop("hours"),
-                Earlier::Ambiguous => Next::Pause { until: opening },
-            };
-        }
+    let opening = match (step, scenario.hours) {
+        (Some(step), _) => super::schedule::window(scenario, step).open_from(context.now),
+        (None, Some(hours)) => quiet_hours::after_quiet_hours(context.now, hours, &scenario.zone),
+        (None, None) => context.now,
+    };
+    if opening > context.now {
+        return match earlier {
+            Earlier::NotSent => stop("hours"),
+            Earlier::Ambiguous => Next::Pause { until: opening },
+        };
     }
     Next::Attempt
 }
@@ -137,6 +145,7 @@ impl Turn<'_> {
         let Flight { step, revision, due, .. } = flight.clone();
         let settlement = match fate {
             Fate::Accepted => {
+                cap::count(self.file, self.context.scenarios.caps(), self.context.now);
                 self.note_step(index, &step, What::Accepted, None, Some(due));
                 Some(Settlement::Accepted)
             }
@@ -145,6 +154,8 @@ impl Turn<'_> {
                 Some(Settlement::Rejected)
             }
             Fate::Unknown(reason) => {
+                // it may have been accepted, and a cap is for what the member may have got
+                cap::count(self.file, self.context.scenarios.caps(), self.context.now);
                 let delivery = Delivery { revision, ..self.delivery_of(index, &step) };
                 self.note_unknown(index, delivery, due, reason);
                 Some(Settlement::Unknown)

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Taken, Turn, member_scope, schedule, whole_ms};
+use super::{Taken, Turn, acts, member_scope, schedule, whole_ms};
 use crate::model::{
     Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, MemberFile,
     ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
 };
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, Expression, Failure, Names, Scope, parse_instant};
-use crate::scenario::{Again, Enter, Exit, Goal, Scenario, Update};
+use crate::scenario::{Again, Enter, Exit, Goal, Scenario, Trigger, Update};
 
 /// Why something was not taken in; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,17 +25,27 @@ pub enum Refusal {
     AttributesTooLarge { size_bytes: usize },
     #[error("the member has {} runs that have not ended; no more can start", limits::LIVE_ENROLLMENTS)]
     TooManyEnrollments,
+    #[error("a member can opt out of at most {} topics; opt out of everything instead", limits::OPT_OUTS)]
+    TooManyTopics,
+    /// The scenario's own rules do not let the member enter.
+    #[error("the member cannot enter: {reason}")]
+    NotEnrolled { reason: String },
     #[error("the run has ended or moved on; settle the delivery as `accepted` or `dropped`")]
     NothingToResend,
     #[error("the member's file would be {size_bytes} bytes; at most {} fit", limits::MEMBER_FILE_BYTES)]
     MemberFileFull { size_bytes: usize },
 }
 
-/// A condition and a key of an event rule, evaluated for one event.
-#[derive(Clone, Copy)]
-struct Rule {
-    condition: Option<Condition>,
-    key: Option<Expression>,
+/// Somebody's wish that a member enters a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enroll {
+    /// By which a second wish is known to be the same.
+    pub id: Option<String>,
+    pub scenario: ScenarioId,
+    /// Takes the place of the key that the scenario's trigger tells.
+    pub key: Option<Arc<str>>,
+    /// The event of the run.
+    pub data: Attributes,
 }
 
 impl Turn<'_> {
@@ -121,13 +131,14 @@ impl Turn<'_> {
             now: self.context.now,
         });
         for scenario in listening {
-            for goal in scenario.goal.iter().filter(|goal| goal.on == event.name) {
-                self.convert(scenario, goal, event, &data);
+            for goal in scenario.goal.iter().filter(|goal| goal.ending.event() == Some(&event.name)) {
+                self.convert(scenario, goal, event.at, &data);
             }
-            let hears = |exit: &&Exit| exit.on == event.name && !mutation::is(Mutation::ExitIgnored);
+            let hears = |exit: &&Exit| {
+                exit.ending.event() == Some(&event.name) && !mutation::is(Mutation::ExitIgnored)
+            };
             for exit in scenario.exit.iter().filter(hears) {
-                let rule = Rule { condition: exit.condition, key: exit.key };
-                for index in self.matching(scenario, rule, &data) {
+                for index in self.matching(scenario, exit.condition, exit.key, &data) {
                     self.exit(index, &format!("event({})", event.name));
                 }
             }
@@ -136,9 +147,9 @@ impl Turn<'_> {
                 self.update(scenario, update, &data)?;
             }
             self.hear(scenario, event, &data);
-            let rules = scenario.enter.iter().filter(|enter| enter.on == event.name);
+            let rules = scenario.enter.iter().filter(|enter| enter.event() == Some(&event.name));
             for enter in rules {
-                if self.enter(scenario, enter, event, &data, &names)? {
+                if self.enter(scenario, enter, event.at, &data, &names)? {
                     break;
                 }
             }
@@ -147,7 +158,13 @@ impl Turn<'_> {
     }
 
     /// The live runs of a scenario that a rule of it means, for one event.
-    fn matching(&self, scenario: &Scenario, rule: Rule, data: &Arc<Attributes>) -> Vec<usize> {
+    pub(super) fn matching(
+        &self,
+        scenario: &Scenario,
+        condition: Option<Condition>,
+        key: Option<Expression>,
+        data: &Arc<Attributes>,
+    ) -> Vec<usize> {
         let runs = self.file.enrollments.iter().enumerate();
         runs.filter(|(_, run)| run.scenario == scenario.id && run.is_live())
             .filter(|(_, run)| {
@@ -156,21 +173,26 @@ impl Turn<'_> {
                 let is_of_run = |key| {
                     scenario.program.text(key, &names).is_ok_and(|key| run.key.as_deref() == Some(&*key))
                 };
-                rule.condition.is_none_or(holds) && rule.key.is_none_or(is_of_run)
+                condition.is_none_or(holds) && key.is_none_or(is_of_run)
             })
             .map(|(index, _)| index)
             .collect()
     }
 
-    fn convert(&mut self, scenario: &Scenario, goal: &Goal, event: &Event, data: &Arc<Attributes>) {
-        let rule = Rule { condition: goal.condition, key: goal.key };
-        for index in self.matching(scenario, rule, data) {
+    pub(super) fn convert(
+        &mut self,
+        scenario: &Scenario,
+        goal: &Goal,
+        at: Timestamp,
+        data: &Arc<Attributes>,
+    ) {
+        for index in self.matching(scenario, goal.condition, goal.key, data) {
             let run = &self.file.enrollments[index];
             let names = self.names_of(run, data);
             let in_time = goal
                 .within
                 .as_ref()
-                .is_none_or(|within| event.at <= schedule::shift(run.entered_at, within, &scenario.zone));
+                .is_none_or(|within| at <= schedule::shift(run.entered_at, within, &scenario.zone));
             if in_time {
                 let value = goal.value.map(|value| scenario.program.text(value, &names));
                 let value = value.and_then(Result::ok).map(|value| format!("value({value})"));
@@ -181,7 +203,7 @@ impl Turn<'_> {
     }
 
     /// Ends the runs that have just converted, unless an exit has ended them already.
-    fn end_converted(&mut self, scenario: &Scenario) {
+    pub(super) fn end_converted(&mut self, scenario: &Scenario) {
         for index in std::mem::take(&mut self.verdict.converted) {
             if self.file.enrollments[index].scenario == scenario.id {
                 self.exit(index, "goal");
@@ -195,8 +217,7 @@ impl Turn<'_> {
         update: &Update,
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
-        let rule = Rule { condition: update.condition, key: update.key };
-        for index in self.matching(scenario, rule, data) {
+        for index in self.matching(scenario, update.condition, update.key, data) {
             let run = &mut self.file.enrollments[index];
             let merged = Arc::make_mut(&mut run.event);
             merged.extend(data.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -224,11 +245,15 @@ impl Turn<'_> {
 
     /// Counts the run's days from a new anchor: steps that were late are open again, and those that
     /// have been sent as well where they are to be sent for the new date.
-    fn move_anchor(&mut self, scenario: &Scenario, index: usize, anchor: Timestamp) {
+    pub(super) fn move_anchor(&mut self, scenario: &Scenario, index: usize, anchor: Timestamp) {
         let now = self.context.now;
         let run = &mut self.file.enrollments[index];
         if run.anchor == anchor {
             return;
+        }
+        if run.dated && run.reached_at == run.anchor {
+            // nothing has been done: the date itself is what the first step waits for
+            run.reached_at = anchor;
         }
         let was_before: Vec<bool> =
             scenario.steps.iter().map(|step| schedule::is_before_anchor(scenario, step, run)).collect();
@@ -256,11 +281,11 @@ impl Turn<'_> {
     }
 
     /// Starts a run if the rule asks for one; true if the rule's condition holds.
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         scenario: &Scenario,
         enter: &Enter,
-        event: &Event,
+        at: Timestamp,
         data: &Arc<Attributes>,
         names: &Names,
     ) -> Result<bool, Refusal> {
@@ -272,8 +297,8 @@ impl Turn<'_> {
                 return Ok(false);
             }
         }
-        match self.plan_entry(scenario, enter, None, event.at, names) {
-            Ok((key, anchor)) => self.enroll(scenario, key, anchor, event.at, data)?,
+        match self.plan_entry(scenario, enter, None, at, names) {
+            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data)?,
             Err(reason) => self.not_enrolled(scenario, &reason),
         }
         Ok(true)
@@ -299,6 +324,12 @@ impl Turn<'_> {
         };
         if key.as_ref().is_some_and(|key| key.len() > crate::model::MAX_NAME_BYTES) {
             return Err(format!("error(the key is over {} bytes)", crate::model::MAX_NAME_BYTES));
+        }
+        if scenario.starts.is_some_and(|starts| at < starts) {
+            return Err("not_started".into());
+        }
+        if scenario.ends.is_some_and(|ends| at >= ends || self.context.now >= ends) {
+            return Err("ended".into());
         }
         if !self.may_enter(scenario, &enter.again, key.as_deref(), at) {
             return Err("again".into());
@@ -326,8 +357,58 @@ impl Turn<'_> {
         }
     }
 
+    /// Starts a run at somebody's wish.
+    ///
+    /// # Errors
+    /// The scenario's rules do not let the member enter, or there is no room.
+    pub(super) fn enroll_by_hand(&mut self, wish: &Enroll) -> Result<Taken, Refusal> {
+        let Some(scenario) = self.context.scenarios.get(&wish.scenario).cloned() else {
+            return Err(Refusal::NotEnrolled { reason: format!("there is no scenario `{}`", wish.scenario) });
+        };
+        if let Some(id) = &wish.id
+            && !self.remember(fingerprint(id))
+        {
+            return Ok(Taken::Duplicate);
+        }
+        let size_bytes = json_bytes(&wish.data);
+        if size_bytes > limits::EVENT_DATA_BYTES {
+            return Err(Refusal::EventDataTooLarge { size_bytes });
+        }
+        let data = Arc::new(wish.data.clone());
+        match self.start_run(&scenario, wish.key.as_deref(), self.context.now, &data)? {
+            Ok(()) => Ok(Taken::Changed),
+            Err(reason) => Err(Refusal::NotEnrolled { reason }),
+        }
+    }
+
+    /// Starts a run of a scenario for which its time on the clock has come, where its condition holds.
+    pub(super) fn tick(&mut self, scenario: &ScenarioId, trigger: usize, at: Timestamp) {
+        let Some(scenario) = self.context.scenarios.get(scenario).cloned() else { return };
+        let Some(enter) = scenario.enter.get(trigger) else { return };
+        let Trigger::Every(_) = enter.trigger else { return };
+        let names = Names::new(Scope {
+            member: member_scope(self.file),
+            event: None,
+            enrollment: None,
+            anchor: None,
+            now: self.context.now,
+        });
+        let holds = |condition| scenario.program.test(condition, &names).unwrap_or(false);
+        if !enter.condition.is_none_or(holds) {
+            return;
+        }
+        // most members have entered before or are nobody the condition means; that is no news
+        let data: Arc<Attributes> = Arc::default();
+        if let Ok((key, anchor)) = self.plan_entry(&scenario, enter, None, at, &names)
+            && self.enroll(&scenario, key, anchor, at, &data).is_err()
+        {
+            self.not_enrolled(&scenario, "no_room");
+        }
+    }
+
     /// Starts a run that no event of its own asks for: by the rules of the scenario's first trigger.
-    /// `key` takes the place of the key that the trigger tells.
+    /// `key` takes the place of the key that the trigger tells. The inner error is why the rules do not
+    /// let the member enter.
     ///
     /// # Errors
     /// The member has no room for another run.
@@ -337,7 +418,7 @@ impl Turn<'_> {
         key: Option<&str>,
         at: Timestamp,
         data: &Arc<Attributes>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Result<(), String>, Refusal> {
         let names = Names::new(Scope {
             member: member_scope(self.file),
             event: Some(Arc::clone(data)),
@@ -346,11 +427,8 @@ impl Turn<'_> {
             now: self.context.now,
         });
         match self.plan_entry(scenario, scenario.first_trigger(), key, at, &names) {
-            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data),
-            Err(reason) => {
-                self.not_enrolled(scenario, &reason);
-                Ok(())
-            }
+            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data).map(Ok),
+            Err(reason) => Ok(Err(reason)),
         }
     }
 
@@ -362,13 +440,7 @@ impl Turn<'_> {
         at: Timestamp,
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
-        if self.file.enrollments.iter().filter(|run| run.is_live()).count() >= limits::LIVE_ENROLLMENTS {
-            return Err(Refusal::TooManyEnrollments);
-        }
-        let size_bytes = self.size_at_the_end(scenario, data);
-        if size_bytes > limits::RUNS_BYTES {
-            return Err(Refusal::MemberFileFull { size_bytes });
-        }
+        self.find_room_for(scenario, data)?;
         let ordinal = next_ordinal(self.file, &scenario.id, key.as_deref(), at);
         let id =
             EnrollmentId::derive(self.context.channel, &self.file.id, &scenario.id, key.as_deref(), ordinal);
@@ -381,7 +453,7 @@ impl Turn<'_> {
             event: Arc::clone(data),
             steps: Vec::new(),
             reached_at: at,
-            held_out: false,
+            held_out: acts::is_held_out(scenario, self.file),
             dated: false,
             now: Standing::Waiting { until: self.context.now },
             ended: None,
@@ -389,6 +461,23 @@ impl Turn<'_> {
         let index = self.file.enrollments.len() - 1;
         self.note(index, What::Enrolled, None, None);
         Ok(())
+    }
+
+    /// # Errors
+    /// The member has no room for another run.
+    fn find_room_for(&self, scenario: &Scenario, data: &Attributes) -> Result<(), Refusal> {
+        if self.file.enrollments.iter().filter(|run| run.is_live()).count() >= limits::LIVE_ENROLLMENTS {
+            return Err(Refusal::TooManyEnrollments);
+        }
+        let size_bytes = self.size_at_the_end(scenario, data);
+        if size_bytes > limits::RUNS_BYTES {
+            return Err(Refusal::MemberFileFull { size_bytes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_room_for(&self, scenario: &Scenario, data: &Attributes) -> bool {
+        self.find_room_for(scenario, data).is_ok()
     }
 
     /// What the runs of the member, with one more, will take in its file once all their steps are
@@ -432,7 +521,12 @@ pub(super) fn entries_key(key: Option<&str>) -> EntriesKey {
 }
 
 /// Counts an entry and gives its ordinal.
-fn next_ordinal(file: &mut MemberFile, scenario: &ScenarioId, key: Option<&str>, at: Timestamp) -> u32 {
+pub(super) fn next_ordinal(
+    file: &mut MemberFile,
+    scenario: &ScenarioId,
+    key: Option<&str>,
+    at: Timestamp,
+) -> u32 {
     let key = entries_key(key);
     let known = file.entries.iter().position(|e| e.scenario == *scenario && e.key == key);
     let mut entries = match known {

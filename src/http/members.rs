@@ -30,7 +30,7 @@ struct MemberBody {
     /// Take the LINE user away from another member.
     #[serde(default, rename = "move")]
     take_over: bool,
-    /// Let scenarios hear of the link; silent otherwise.
+    /// Let scenarios hear of the link and of the change; silent otherwise.
     #[serde(default)]
     notify: bool,
 }
@@ -92,14 +92,18 @@ fn action(member: MemberId, body: MemberBody, now: Timestamp) -> Result<Action, 
         return Err("a member `line:…` stands for that LINE user and cannot be linked to another".into());
     }
     let taken = if body.take_over { IfTaken::Move } else { IfTaken::Refuse };
-    let event = (body.notify && user.is_some()).then(|| Event {
-        id: None,
-        name: EventName::new("line.link").expect("it is a name"),
-        at: now,
-        data: Attributes::new(),
+    let event = (body.notify && user.is_some()).then(|| {
+        let name = EventName::new("line.link").expect("it is a name");
+        Box::new(Event { id: None, name, at: now, data: Attributes::new() })
     });
     let link = user.map(|user| LinkRequest { user, taken });
-    let change = Change { attributes: body.attributes, tags: body.tags, link: None, event };
+    let change = Change {
+        attributes: body.attributes,
+        tags: body.tags,
+        event,
+        silent: !body.notify,
+        ..Change::default()
+    };
     Ok(Action::Change { member, change, link })
 }
 

@@ -18,10 +18,7 @@ use crate::scenario::written::{FIXED_PATTERN, HOURS_PATTERN, OFFSET_PATTERN, TIM
 /// A scenario of amadare: an ordered plan of messages, and what starts, moves and ends it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Scenario")]
-#[schemars(extend("x-name" = "the file", "x-later" = [
-    "priority", "topic", "caps", "budget", "holdout", "paused", "starts", "ends", "samples", "on_days", "workdays",
-    "closed",
-]))]
+#[schemars(extend("x-name" = "the file", "x-later" = ["budget"]))]
 pub struct ScenarioFile {
     /// The scenario's id: a-z, 0-9 and -. Also the file's name.
     #[schemars(required, extend("pattern" = "^[a-z0-9-]+$", "examples" = ["trial-followup"]))]
@@ -33,6 +30,33 @@ pub struct ScenarioFile {
     pub zone: Option<String>,
     /// The send window: outside it a push waits for the next opening. Without it, that of the configuration.
     pub hours: Option<HoursText>,
+    /// The days that its steps may fall on; one that falls on another day moves to the next of these.
+    pub on_days: Option<DaysText>,
+    /// Only workdays: Monday to Friday, no public holiday of Japan, not `closed`. Days are counted in workdays then.
+    pub workdays: Option<bool>,
+    /// Days that are no workdays, beside those of the configuration.
+    #[schemars(extend("examples" = [["12-29..01-03"]]))]
+    pub closed: Option<Vec<ClosedText>>,
+    /// Whose messages come first where several scenarios want to send to one member: low, normal (default) or high.
+    pub priority: Option<PriorityWord>,
+    /// What a member can opt out of.
+    #[schemars(extend("examples" = ["news"]))]
+    pub topic: Option<String>,
+    /// What becomes of a message that a frequency cap of the configuration does not let out: defer (default), skip, or exempt from the caps.
+    pub caps: Option<CapWord>,
+    /// The share of members kept for comparison: enrolled, never sent to.
+    #[schemars(extend("pattern" = "^[0-9]+(\\.[0-9]{1,2})?%$", "examples" = ["10%"], "x-kind" = "share"))]
+    pub holdout: Option<String>,
+    /// Members enter, and nothing is sent.
+    pub paused: Option<bool>,
+    /// Nobody enters before this date, or date and time, in the scenario's zone.
+    #[schemars(extend("examples" = ["2026-12-01"], "x-kind" = "instant"))]
+    pub starts: Option<String>,
+    /// Nobody enters after this date, or from this date and time on, and runs end.
+    #[schemars(extend("examples" = ["2026-12-25", "2026-12-25T18:00"], "x-kind" = "instant"))]
+    pub ends: Option<String>,
+    /// Members and events that `check` renders every message with: one mapping, or a list of them.
+    pub samples: Option<OneOrMany<SampleItem>>,
     /// How far behind its moment a step may still go out. Units s, m, h, d, w.
     pub late: Option<FixedText>,
     /// How overdue a step may be beyond which it is passed over when a later one is due as well.
@@ -54,15 +78,28 @@ pub struct ScenarioFile {
     pub steps: Option<Vec<StepItem>>,
 }
 
-/// An event that starts the scenario.
+/// What starts the scenario: one of on, segment, date, every and manual.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "`enter`", "x-later" = ["segment", "date", "yearly", "every"]))]
+#[schemars(extend("x-name" = "`enter`"))]
 pub struct EnterItem {
-    /// The event's name.
-    #[schemars(required, extend("examples" = ["purchase", "line.follow"]))]
+    /// An event's name.
+    #[schemars(extend("examples" = ["purchase", "line.follow"]))]
     pub on: Option<String>,
-    /// A condition on the event and the member; without it, every such event counts.
+    /// A condition on the member: a change that makes it true starts the scenario.
+    #[schemars(extend("examples" = ["member.points >= 1000"]))]
+    pub segment: Option<ExpressionText>,
+    /// A date of the member, which days are counted from. The run moves with it, and ends if it is taken away.
+    #[schemars(extend("examples" = ["member.birthday"]))]
+    pub date: Option<ExpressionText>,
+    /// With date: every year on that date.
+    pub yearly: Option<bool>,
+    /// A moment on the clock, as five fields: minute, hour, day of the month, month, day of the week.
+    #[schemars(extend("examples" = ["0 9 * * mon"], "x-kind" = "cron"))]
+    pub every: Option<String>,
+    /// Only the API, the command line and steps of other scenarios start it: true.
+    pub manual: Option<bool>,
+    /// A condition on the event and the member; without it, every one counts.
     #[serde(rename = "where")]
     #[schemars(extend("examples" = ["event.category == \"trial\""]))]
     pub condition: Option<ExpressionText>,
@@ -81,11 +118,14 @@ pub struct EnterItem {
 /// An event that moves or ends a run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "`update` or `exit`", "x-later" = ["segment"]))]
+#[schemars(extend("x-name" = "`update` or `exit`"))]
 pub struct ListenItem {
     /// The event's name.
-    #[schemars(required, extend("examples" = ["purchase", "interview.cancelled"]))]
+    #[schemars(extend("examples" = ["purchase", "interview.cancelled"]))]
     pub on: Option<String>,
+    /// With `exit`, in place of an event: a condition on the member, met by a change that makes it true.
+    #[schemars(extend("examples" = ["member.regular"]))]
+    pub segment: Option<ExpressionText>,
     /// A condition on the event, the member and the run.
     #[serde(rename = "where")]
     pub condition: Option<ExpressionText>,
@@ -96,11 +136,14 @@ pub struct ListenItem {
 /// An event that is what the scenario is for.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "`goal`", "x-later" = ["segment"]))]
+#[schemars(extend("x-name" = "`goal`"))]
 pub struct GoalItem {
     /// The event's name.
-    #[schemars(required, extend("examples" = ["purchase"]))]
+    #[schemars(extend("examples" = ["purchase"]))]
     pub on: Option<String>,
+    /// In place of an event: a condition on the member, met by a change that makes it true.
+    #[schemars(extend("examples" = ["member.regular"]))]
+    pub segment: Option<ExpressionText>,
     /// A condition on the event, the member and the run.
     #[serde(rename = "where")]
     pub condition: Option<ExpressionText>,
@@ -116,7 +159,7 @@ pub struct GoalItem {
 /// One thing to do, with its timing: one of day, after, before and wait, or none for at once.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "a step", "x-later" = ["reply", "menu", "call", "on_days", "workdays"]))]
+#[schemars(extend("x-name" = "a step", "x-later" = ["reply", "menu", "call"]))]
 pub struct StepItem {
     /// The step's id, unique in the file: a-z, 0-9, - and _. A running member continues by it, so keep it when editing.
     #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "examples" = ["welcome", "day-before"]))]
@@ -132,6 +175,10 @@ pub struct StepItem {
     pub before: Option<OffsetText>,
     /// So long after the step before was accepted or passed over.
     pub wait: Option<OffsetText>,
+    /// The days it may fall on; one that falls on another day moves to the next of these, or back before the anchor.
+    pub on_days: Option<DaysText>,
+    /// Only workdays: Monday to Friday, no public holiday of Japan, not `closed`. Days are counted in workdays then.
+    pub workdays: Option<bool>,
     /// A condition; where it is false the step is passed over.
     #[schemars(extend("examples" = ["not member.regular"]))]
     pub when: Option<ExpressionText>,
@@ -459,6 +506,40 @@ impl JsonSchema for FreeMap {
     }
 }
 
+/// A member and an event to render messages with.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "a sample"))]
+pub struct SampleItem {
+    /// Attributes of the member, and its `id`, `tags`, `linked` and `friend`.
+    pub member: Option<FreeMap>,
+    /// The data of the event.
+    pub event: Option<FreeMap>,
+    /// The anchor, as a date and time in the scenario's zone.
+    #[schemars(extend("x-kind" = "instant"))]
+    pub anchor: Option<String>,
+}
+
+/// Whose messages come first.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum PriorityWord {
+    Low,
+    Normal,
+    High,
+}
+
+/// What a frequency cap does to a scenario's messages.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum CapWord {
+    Defer,
+    Skip,
+    Exempt,
+}
+
 macro_rules! text_of_kind {
     ($(#[doc = $doc:literal])* $name:ident, $($schema:tt)*) => {
         $(#[doc = $doc])*
@@ -486,8 +567,59 @@ text_of_kind! {
     HoursText, "pattern" = HOURS_PATTERN, "examples" = ["09:00-21:00"], "x-kind" = "hours"
 }
 text_of_kind! {
+    /// A day, or days from one to another: 12-31, 12-29..01-03, 2026-08-13..2026-08-16.
+    ClosedText, "examples" = ["12-29..01-03", "2026-08-13"], "x-kind" = "days"
+}
+text_of_kind! {
     /// An expression over member, event, enrollment, anchor and now.
     ExpressionText, "x-kind" = "expression"
+}
+
+/// Days of the week: one text, or a list of them.
+#[derive(Debug)]
+pub struct DaysText(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for DaysText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<DaysText, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = DaysText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("days of the week, such as mon-fri")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<DaysText, E> {
+                Ok(DaysText(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<DaysText, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(DaysText)
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for DaysText {
+    fn schema_name() -> Cow<'static, str> {
+        "DaysText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let day = serde_json::json!({
+            "type": "string",
+            "pattern": "^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?$",
+            "examples": ["mon-fri", "sat"],
+        });
+        json_schema!({ "anyOf": [day, { "type": "array", "items": day, "minItems": 1 }] })
+    }
 }
 
 /// One value, or a list of such values.

@@ -8,27 +8,31 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
 use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::model::{EventName, MAX_NAME_BYTES, ScenarioId, StepId, limits};
+use crate::model::{EnrollmentId, EventName, MAX_NAME_BYTES, MemberId, ScenarioId, StepId, limits};
+use crate::scenario::calendar::{self, ClosedDays, Weekdays, Workdays};
+use crate::scenario::cron;
 use crate::scenario::file::{
-    ACTS, ArmItem, ElseItem, EnterItem, ExpressionText, FixedText, GoalItem, HoursText, ListenItem,
-    OffsetText, OneOrMany, ScenarioFile, SetItem, StartItem, StepItem,
+    ACTS, ArmItem, CapWord, DaysText, ElseItem, EnterItem, ExpressionText, FixedText, GoalItem, HoursText,
+    ListenItem, OffsetText, OneOrMany, PriorityWord, SampleItem, ScenarioFile, SetItem, StartItem, StepItem,
 };
 use crate::scenario::finding::{Finding, MAX_FINDINGS_PER_FILE, Place, did_you_mean};
 use crate::scenario::message::{self, FILE_KEY, Key};
 use crate::scenario::program::{
-    Builder, Condition, Document, Expression, MEMBER_NAMES, Messages, ROOTS, SyntaxError, is_template,
+    Builder, Condition, Document, EnrollmentScope, Expression, MEMBER_NAMES, MemberScope, Messages, Names,
+    Program, ROOTS, Scope, SyntaxError, is_template,
 };
 use crate::scenario::source::{Content, Sources, include_name};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
 use crate::scenario::{
-    Act, Again, Defaults, Enter, Exit, Goal, Hours, Offset, Scenario, ScenarioSet, Set, Started, Step,
-    Timing, Update, WaitFor, Within, schema,
+    Act, Again, CapRule, Days, Defaults, Ending, Enter, Exit, Goal, Hours, Offset, Priority, Scenario,
+    ScenarioSet, Set, Started, Step, Timing, Trigger, Update, WaitFor, Within, schema,
 };
 
 /// What became of sources.
@@ -105,7 +109,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
     findings.sort();
     findings.dedup();
     let set = (!findings.iter().any(Finding::is_error))
-        .then(|| ScenarioSet::new(scenarios, digest(sources, defaults)));
+        .then(|| ScenarioSet::new(scenarios, defaults.caps.clone(), digest(sources, defaults)));
     Loaded { set, findings }
 }
 
@@ -128,8 +132,8 @@ fn refuse_unknown(enters: &[(ScenarioId, Place)], sources: &Sources, findings: &
 
 /// What tells one set from another: the files, and what they get where they do not say for themselves.
 fn digest(sources: &Sources, defaults: &Defaults) -> [u8; 32] {
-    let Defaults { zone, hours, late, grace } = defaults;
-    let said = format!("{:?} {hours:?} {late:?} {grace:?}", zone.iana_name());
+    let Defaults { zone, hours, late, grace, caps, closed } = defaults;
+    let said = format!("{:?} {hours:?} {late:?} {grace:?} {caps:?} {closed:?}", zone.iana_name());
     Sha256::new().chain_update(sources.digest()).chain_update(said).finalize().into()
 }
 
@@ -231,9 +235,69 @@ struct StepPlan {
     /// The line of each step's id.
     seen: HashMap<String, usize>,
     latest: Option<Latest>,
+    defaults: StepDefaults,
+}
+
+/// What holds for steps that do not say for themselves.
+#[derive(Clone, Copy)]
+struct StepDefaults {
+    /// True if steps may lie before the anchor.
     anchored: bool,
-    /// What messages that do not say for themselves may be late by.
+    /// How late messages may be.
     late: Option<SignedDuration>,
+    days: Days,
+}
+
+/// What holds for a scenario as a whole.
+struct Limits {
+    priority: Priority,
+    topic: Option<Arc<str>>,
+    caps: CapRule,
+    holdout: u32,
+    paused: bool,
+    starts: Option<Timestamp>,
+    ends: Option<Timestamp>,
+}
+
+/// What starts a scenario; exactly one of these keys stands in each item of `enter`.
+const TRIGGERS: [&str; 5] = ["on", "segment", "date", "every", "manual"];
+
+/// The names that a sample gives values to.
+///
+/// # Errors
+/// A value under `member` that is not of its kind.
+fn sample_names(sample: &SampleItem, anchor: Option<Timestamp>) -> Result<Names, String> {
+    let mut attributes = sample.member.as_ref().map(|map| map.0.clone()).unwrap_or_default();
+    let id = match attributes.remove("id") {
+        Some(Value::String(id)) => MemberId::new(&id).map_err(|error| error.to_string())?,
+        Some(_) => return Err("`id` of a sample is a text".into()),
+        None => MemberId::new("sample").expect("it is an id"),
+    };
+    let mut truth = |name: &str| match attributes.remove(name) {
+        Some(Value::Bool(truth)) => Ok(truth),
+        Some(_) => Err(format!("`{name}` of a sample is true or false")),
+        None => Ok(true),
+    };
+    let (linked, friend) = (truth("linked")?, truth("friend")?);
+    let tags = match attributes.remove("tags") {
+        Some(tags) => serde_json::from_value(tags).map_err(|_| "`tags` of a sample is a list of texts")?,
+        None => Default::default(),
+    };
+    // a moment that is the same on every day that the file is checked
+    let now = anchor.unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Names::new(Scope {
+        member: Arc::new(MemberScope {
+            id,
+            attributes: Arc::new(attributes),
+            tags: Arc::new(tags),
+            linked,
+            friend,
+        }),
+        event: Some(Arc::new(sample.event.as_ref().map(|map| map.0.clone()).unwrap_or_default())),
+        enrollment: Some(EnrollmentScope { id: EnrollmentId(uuid::Uuid::nil()), key: None, entered_at: now }),
+        anchor: Some(now),
+        now,
+    }))
 }
 
 /// The steps of each arm of a container and where they stand; none for an arm that has none.
@@ -264,6 +328,8 @@ fn arms_of<'a>(item: &'a StepItem, node: &'a Node) -> Vec<Option<(&'a [StepItem]
 /// Where an expression or a template stands, which decides the names that have values there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Where {
+    /// Where no event is at hand: only the member.
+    Member,
     /// Before there is a run.
     Entry,
     /// At entry, and again when an update comes.
@@ -335,6 +401,9 @@ impl FileLoad<'_, '_> {
                     .help("add `hours: 09:00-21:00` here or to the configuration"),
             );
         }
+        let limits = self.limits(typed, tree, &zone);
+        let days = self.days(typed.on_days.as_ref(), typed.workdays, tree, Days::default());
+        let closed = self.closed(typed, tree);
         let late = self.fixed(typed.late.as_ref(), tree, "late").or(self.defaults.late);
         let grace = self.fixed(typed.grace.as_ref(), tree, "grace").unwrap_or(self.defaults.grace);
         let enter = self.each(typed.enter.as_ref(), tree, "enter", FileLoad::enter);
@@ -349,22 +418,179 @@ impl FileLoad<'_, '_> {
             self.expect_keys(typed.update.as_ref(), tree, "update");
             self.expect_keys(typed.exit.as_ref(), tree, "exit");
         }
-        let steps = self.steps(typed, tree, late);
+        self.refuse_second_date(&enter, tree);
+        let anchored = tree.entry("anchor").is_some()
+            || enter.iter().any(|enter| matches!(enter.trigger, Trigger::Date { .. }));
+        let steps = self.steps(typed, tree, StepDefaults { anchored, late, days });
         let builder = std::mem::replace(&mut self.builder, Builder::new(zone.clone()));
+        let program = builder.finish();
+        self.samples(typed, tree, &steps, &program, &zone);
+        let Limits { priority, topic, caps, holdout, paused, starts, ends } = limits;
         Some(Scenario {
             id: id?,
             title: typed.title.clone(),
+            priority,
+            topic,
+            caps,
+            holdout,
+            paused,
+            starts,
+            ends,
+            workdays: Workdays::new(closed),
+            anchored,
             zone,
             hours,
             grace,
+            late,
             enter,
             anchor,
             update,
             exit,
             goal,
             steps,
-            program: builder.finish(),
+            program,
         })
+    }
+
+    /// What holds for the scenario as a whole.
+    fn limits(&mut self, typed: &ScenarioFile, tree: &Node, zone: &TimeZone) -> Limits {
+        let starts = typed
+            .starts
+            .as_ref()
+            .and_then(|text| self.read(written::start_of(text, zone), tree.place_of("starts")));
+        let ends = typed
+            .ends
+            .as_ref()
+            .and_then(|text| self.read(written::end_of(text, zone), tree.place_of("ends")));
+        if let (Some(starts), Some(ends)) = (starts, ends)
+            && ends <= starts
+        {
+            let message = "the scenario ends before it starts";
+            self.findings.push(
+                Finding::error(tree.place_of("ends"), "invalid-value", message)
+                    .help("`ends` with a date alone is the end of that day"),
+            );
+        }
+        let holdout =
+            typed.holdout.as_ref().and_then(|text| self.read(written::share(text), tree.place_of("holdout")));
+        if let Some(topic) = &typed.topic
+            && (topic.is_empty() || topic.len() > MAX_NAME_BYTES)
+        {
+            let message = format!("a topic is 1 to {MAX_NAME_BYTES} bytes");
+            self.findings.push(Finding::error(tree.place_of("topic"), "invalid-value", message));
+        }
+        Limits {
+            priority: match typed.priority {
+                Some(PriorityWord::Low) => Priority::Low,
+                Some(PriorityWord::Normal) | None => Priority::Normal,
+                Some(PriorityWord::High) => Priority::High,
+            },
+            topic: typed.topic.as_deref().map(Arc::from),
+            caps: match typed.caps {
+                Some(CapWord::Defer) | None => CapRule::Defer,
+                Some(CapWord::Skip) => CapRule::Skip,
+                Some(CapWord::Exempt) => CapRule::Exempt,
+            },
+            holdout: holdout.unwrap_or(0),
+            paused: typed.paused.unwrap_or(false),
+            starts,
+            ends,
+        }
+    }
+
+    /// The days that a moment may fall on; what is not said is as `otherwise`.
+    fn days(
+        &mut self,
+        on_days: Option<&DaysText>,
+        workdays: Option<bool>,
+        node: &Node,
+        otherwise: Days,
+    ) -> Days {
+        let mut on: Option<Weekdays> = None;
+        for (DaysText(texts), node) in on_days.iter().zip(node.get("on_days")) {
+            let places = match &node.data {
+                Data::List(items) => items.iter().map(|item| item.place.clone()).collect(),
+                _ => vec![node.place.clone()],
+            };
+            for (text, place) in texts.iter().zip(places) {
+                let some = self.read(calendar::weekdays(text), &place);
+                on = match (on, some) {
+                    (Some(on), Some(some)) => Some(on.union(some)),
+                    (on, some) => on.or(some),
+                };
+            }
+        }
+        Days { on: on.or(otherwise.on), workdays: workdays.unwrap_or(otherwise.workdays) }
+    }
+
+    /// Days that are no workdays: those of the configuration and the file's own.
+    fn closed(&mut self, typed: &ScenarioFile, tree: &Node) -> Vec<ClosedDays> {
+        let mut closed = self.defaults.closed.clone();
+        if let (Some(texts), Some(node)) = (&typed.closed, tree.get("closed")) {
+            for (text, node) in texts.iter().zip(node.items()) {
+                closed.extend(self.read(calendar::closed(&text.0), &node.place));
+            }
+        }
+        closed
+    }
+
+    /// A run by a date is known by that date, so there can be one such trigger.
+    fn refuse_second_date(&mut self, enter: &[Enter], tree: &Node) {
+        let dates = enter.iter().filter(|enter| matches!(enter.trigger, Trigger::Date { .. })).count();
+        if dates > 1 {
+            let message = "a scenario is planned by one date of the member";
+            self.findings.push(
+                Finding::error(tree.place_of("enter"), "trigger", message)
+                    .help("make a scenario for each of the dates"),
+            );
+        }
+    }
+
+    /// Renders every message with every sample, and says what LINE would refuse.
+    fn samples(
+        &mut self,
+        typed: &ScenarioFile,
+        tree: &Node,
+        steps: &[Step],
+        program: &Program,
+        zone: &TimeZone,
+    ) {
+        let (Some(OneOrMany(samples)), Some(node)) = (&typed.samples, tree.get("samples")) else { return };
+        if self.error_count() > 0 {
+            return;
+        }
+        for (number, (sample, node)) in samples.iter().zip(node.items()).enumerate() {
+            let anchor = match &sample.anchor {
+                Some(text) => {
+                    let read = written::start_of(text, zone);
+                    let Some(anchor) = self.read(read, node.place_of("anchor")) else { continue };
+                    Some(anchor)
+                }
+                None => None,
+            };
+            let names = match sample_names(sample, anchor) {
+                Ok(names) => names,
+                Err(message) => {
+                    let place = node.place_of("member");
+                    self.findings.push(Finding::error(place, "sample", message));
+                    continue;
+                }
+            };
+            for step in steps {
+                let Some(messages) = step.messages() else { continue };
+                let refused = match program.render(messages, &names) {
+                    Ok(rendered) => message::check_rendered_json(&rendered).err(),
+                    Err(failure) => Some(failure.to_string()),
+                };
+                if let Some(why) = refused {
+                    let message = format!("step `{}` with sample {}: {why}", step.id, number + 1);
+                    self.findings.push(
+                        Finding::error(&node.place, "sample", message)
+                            .help("give the sample the value, or the template a `default`"),
+                    );
+                }
+            }
+        }
     }
 
     fn id(&mut self, typed: &ScenarioFile, tree: &Node) -> Option<ScenarioId> {
@@ -406,24 +632,121 @@ impl FileLoad<'_, '_> {
     }
 
     fn enter(&mut self, item: &EnterItem, node: &Node) -> Option<Enter> {
-        let on = self.event(item.on.as_deref(), node);
-        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Entry);
-        let key = self.expression(item.key.as_ref(), node, "key", Where::Entry);
+        let kind = self.one_of_keys(node, "`enter`", &TRIGGERS)?;
+        let stands = if kind == "on" || kind == "manual" { Where::Entry } else { Where::Member };
+        let trigger = match kind {
+            "on" => self.event(item.on.as_deref(), node).map(Trigger::Event),
+            "segment" => {
+                self.condition(item.segment.as_ref(), node, "segment", Where::Member).map(Trigger::Segment)
+            }
+            "date" => {
+                let yearly = item.yearly.unwrap_or(false);
+                let at = self.expression(item.date.as_ref(), node, "date", Where::Member);
+                at.map(|at| Trigger::Date { at, yearly })
+            }
+            "every" => {
+                let pattern = cron::cron(item.every.as_deref()?);
+                self.read(pattern, node.place_of("every")).map(|cron| Trigger::Every(Box::new(cron)))
+            }
+            _ => self.is_true(item.manual, node, "manual").then_some(Trigger::Manual),
+        };
+        let condition = self.condition(item.condition.as_ref(), node, "where", stands);
+        let key = self.expression(item.key.as_ref(), node, "key", stands);
         let again = match &item.again {
             Some(text) => self.read(again(text), node.place_of("again")),
             None => Some(Again::Never),
         };
-        Some(Enter { on: on?, condition, key, again: again? })
+        let strays: &[(&str, &str)] = match kind {
+            "date" => &[
+                ("key", "a run by a date is known by that date"),
+                ("again", "a member enters once for each date"),
+            ],
+            _ => &[("yearly", "`yearly` goes with `date`")],
+        };
+        for (key, why) in strays {
+            if let Some(entry) = node.entry(key) {
+                let message = format!("`{key}` cannot go with `{kind}`: {why}");
+                self.findings.push(Finding::error(&entry.place, "stray-key", message).help("leave it out"));
+            }
+        }
+        Some(Enter { trigger: trigger?, condition, key, again: again? })
+    }
+
+    /// The one key of several that a mapping has.
+    fn one_of_keys(&mut self, node: &Node, owner: &str, keys: &[&'static str]) -> Option<&'static str> {
+        let given: Vec<&'static str> = keys.iter().copied().filter(|key| node.entry(key).is_some()).collect();
+        match given.as_slice() {
+            [key] => Some(key),
+            [] => {
+                let has_unknown = self.findings.iter().any(|finding| finding.code == "unknown-key");
+                if matches!(node.data, Data::Map(_)) && !has_unknown {
+                    let message = format!("{owner} has none of {}", keys.join(", "));
+                    let help = "`on:` with the event's name is the usual one";
+                    self.findings.push(Finding::error(&node.place, "missing-key", message).help(help));
+                }
+                None
+            }
+            [first, second, ..] => {
+                let message = format!("{owner} has both `{first}` and `{second}`");
+                let place = node.entry(second).map_or(&node.place, |entry| &entry.place);
+                self.findings
+                    .push(Finding::error(place, "trigger", message).help("make two items of it, in a list"));
+                None
+            }
+        }
+    }
+
+    /// True for a key that stands there as `true`, which is all that it can be.
+    fn is_true(&mut self, value: Option<bool>, node: &Node, key: &str) -> bool {
+        if value == Some(false) {
+            let message = format!("`{key}: false` does nothing");
+            let help = format!("write `{key}: true`, or leave it out");
+            self.findings.push(Finding::error(node.place_of(key), "invalid-value", message).help(help));
+        }
+        value == Some(true)
     }
 
     fn update(&mut self, item: &ListenItem, node: &Node) -> Option<Update> {
+        if let Some(entry) = node.entry("segment") {
+            let message = "`update` takes an event, not a `segment`";
+            self.findings.push(
+                Finding::error(&entry.place, "stray-key", message)
+                    .help("a run that follows a date of the member is started by `date:`"),
+            );
+        } else if item.on.is_none() {
+            self.one_of_keys(node, "`update`", &["on"]);
+        }
         let (on, condition, key) = self.listen(item, node);
         Some(Update { on: on?, condition, key })
     }
 
     fn exit(&mut self, item: &ListenItem, node: &Node) -> Option<Exit> {
-        let (on, condition, key) = self.listen(item, node);
-        Some(Exit { on: on?, condition, key })
+        let ending = self.ending("`exit`", item.on.as_deref(), item.segment.as_ref(), node);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        self.refuse_key_of_segment(ending.as_ref(), node);
+        Some(Exit { ending: ending?, condition, key })
+    }
+
+    fn ending(
+        &mut self,
+        owner: &str,
+        on: Option<&str>,
+        segment: Option<&ExpressionText>,
+        node: &Node,
+    ) -> Option<Ending> {
+        match self.one_of_keys(node, owner, &["on", "segment"])? {
+            "on" => self.event(on, node).map(Ending::Event),
+            _ => self.condition(segment, node, "segment", Where::Member).map(Ending::Segment),
+        }
+    }
+
+    /// A change of the member means all its runs.
+    fn refuse_key_of_segment(&mut self, ending: Option<&Ending>, node: &Node) {
+        if let (Some(Ending::Segment(_)), Some(entry)) = (ending, node.entry("key")) {
+            let message = "`key` cannot go with `segment`: no event tells which run is meant";
+            self.findings.push(Finding::error(&entry.place, "stray-key", message).help("leave it out"));
+        }
     }
 
     fn listen(
@@ -438,18 +761,20 @@ impl FileLoad<'_, '_> {
     }
 
     fn goal(&mut self, item: &GoalItem, node: &Node) -> Option<Goal> {
-        let on = self.event(item.on.as_deref(), node);
+        let ending = self.ending("`goal`", item.on.as_deref(), item.segment.as_ref(), node);
         let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
         let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        self.refuse_key_of_segment(ending.as_ref(), node);
         let within = self.offset(item.within.as_ref(), node, "within");
         let value = self.expression(item.value.as_ref(), node, "value", Where::Run);
-        Some(Goal { on: on?, condition, key, within, value })
+        Some(Goal { ending: ending?, condition, key, within, value })
     }
 
     /// Without a key, an update or an exit concerns every run that the member has.
     fn expect_keys(&mut self, items: Option<&OneOrMany<ListenItem>>, tree: &Node, key: &str) {
         let (Some(OneOrMany(items)), Some(node)) = (items, tree.get(key)) else { return };
-        for (item, node) in items.iter().zip(node.items()).filter(|(item, _)| item.key.is_none()) {
+        let is_of_all = |item: &ListenItem| item.key.is_none() && item.on.is_some();
+        for (item, node) in items.iter().zip(node.items()).filter(|(item, _)| is_of_all(item)) {
             let on = item.on.as_deref().unwrap_or_default();
             let message = format!("`{key}` on `{on}` has no `key`, so it concerns every run of the member");
             self.findings.push(
@@ -459,13 +784,12 @@ impl FileLoad<'_, '_> {
         }
     }
 
-    fn steps(&mut self, typed: &ScenarioFile, tree: &Node, late: Option<SignedDuration>) -> Vec<Step> {
+    fn steps(&mut self, typed: &ScenarioFile, tree: &Node, defaults: StepDefaults) -> Vec<Step> {
         let (Some(items), Some(node)) = (&typed.steps, tree.get("steps")) else { return Vec::new() };
         if items.is_empty() {
             self.findings.push(Finding::error(&node.place, "no-steps", "the scenario has no steps"));
         }
-        let anchored = tree.entry("anchor").is_some();
-        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, anchored, late };
+        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, defaults };
         self.plan_steps(items, node, None, 0, &mut plan);
         let size_bytes: usize = plan.seen.keys().map(|id| id.len() + limits::STEP_BYTES).sum();
         if size_bytes > limits::STEPS_BYTES {
@@ -495,7 +819,8 @@ impl FileLoad<'_, '_> {
         }
         for (item, node) in items.iter().zip(node.items()) {
             let id = self.step_id(item, node, plan);
-            let timing = self.timing(item, node, plan.anchored);
+            let timing = self.timing(item, node, plan.defaults.anchored);
+            let days = self.days(item.on_days.as_ref(), item.workdays, node, plan.defaults.days);
             if let Some(timing) = &timing {
                 self.expect_order(item, node, timing, &mut plan.latest);
             }
@@ -504,14 +829,22 @@ impl FileLoad<'_, '_> {
             let hours = self.hours(item.hours.as_ref(), node);
             let act = self.act(item, node);
             let late = match &act {
-                Some(Act::Push(_)) => own_late.or(plan.late),
+                Some(Act::Push(_)) => own_late.or(plan.defaults.late),
                 _ => own_late,
+            };
+            // what sends nothing need not wait for a day, unless it says so itself
+            let says_days = item.on_days.is_some() || item.workdays.is_some();
+            let days = match &act {
+                Some(Act::Push(_)) => days,
+                _ if says_days => days,
+                _ => Days::default(),
             };
             // a step that is wrong leaves no place for others to stand in, and the file fails by it
             let index = match (id, timing, act) {
                 (Some(id), Some(timing), Some(act)) => {
                     let (resend, arms) = (item.resend, Vec::new());
-                    plan.steps.push(Step { id, within, timing, condition, late, hours, resend, act, arms });
+                    let step = Step { id, within, timing, days, condition, late, hours, resend, act, arms };
+                    plan.steps.push(step);
                     plan.steps.len() - 1
                 }
                 _ => 0,
@@ -1059,6 +1392,7 @@ impl FileLoad<'_, '_> {
         stands: Where,
     ) {
         let here: &[&str] = match stands {
+            Where::Member => &["member", "now"],
             Where::Entry => &["member", "event", "now"],
             Where::Anchor => &["member", "event", "now"],
             Where::Run => &ROOTS,
@@ -1079,8 +1413,10 @@ impl FileLoad<'_, '_> {
             }
             let place = node.place_in(find_word(source, &root));
             let finding = if ROOTS.contains(&root.as_str()) {
-                Finding::error(&place, "names", format!("`{root}` has no value here"))
-                    .help(format!("there is no run yet; use {}", here.join(", ")))
+                Finding::error(&place, "names", format!("`{root}` has no value here")).help(match stands {
+                    Where::Member => format!("no event is at hand; use {}", here.join(", ")),
+                    _ => format!("there is no run yet; use {}", here.join(", ")),
+                })
             } else {
                 let help = did_you_mean(&root, here.iter().copied())
                     .unwrap_or_else(|| format!("write `member.{root}` or `event.{root}`"));

@@ -672,7 +672,7 @@ pub struct Scope {
 }
 
 /// The values under `member`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MemberScope {
     pub id: MemberId,
     pub attributes: Arc<Attributes>,

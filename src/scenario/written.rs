@@ -1,9 +1,9 @@
 //! Times as people write them in scenario files and in the configuration: `3d`, `19:00`,
 //! `09:00-21:00`, `Asia/Tokyo`.
 
-use jiff::civil::Time;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span};
+use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::scenario::finding::{Finding, Place, did_you_mean};
 use crate::scenario::{Hours, Offset};
@@ -142,6 +142,56 @@ fn minute_of_day(text: &str) -> Option<u16> {
     let (hour, minute) = (two_digits(hour)?, two_digits(minute)?);
     let total = hour * 60 + minute;
     (minute < 60 && total <= 24 * 60).then_some(total)
+}
+
+/// Reads a share of members, `10%` or `2.5%`, as hundredths of a percent.
+///
+/// # Errors
+/// Anything else; nobody, and everybody.
+pub fn share(text: &str) -> Result<u32, Unreadable> {
+    let help = "write a share between 0 and 100 with %: 10%, 2.5%";
+    let refuse = |what: &str| Unreadable::new("invalid-share", format!("`{text}` {what}"), help);
+    let number = text.strip_suffix('%').ok_or_else(|| refuse("is not a share"))?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str, most: usize| -> Option<u32> {
+        let well_formed = (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        well_formed.then(|| part.parse().ok())?
+    };
+    let (whole, hundredths) =
+        digits(whole, 3).zip(digits(part, 2)).ok_or_else(|| refuse("is not a share"))?;
+    let share = whole * 100 + if part.len() == 1 { hundredths * 10 } else { hundredths };
+    match share {
+        0 => Err(refuse("is nobody")),
+        1..10_000 => Ok(share),
+        10_000.. => Err(refuse("is everybody: nothing would ever be sent")),
+    }
+}
+
+/// Reads a date, as its start, or a date and time, in `zone`.
+///
+/// # Errors
+/// Anything else.
+pub fn start_of(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
+    crate::scenario::program::parse_instant(text, zone).ok_or_else(|| no_instant(text))
+}
+
+/// Reads a date, as the end of that day, or a date and time, in `zone`.
+///
+/// # Errors
+/// Anything else.
+pub fn end_of(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
+    match text.parse::<Date>() {
+        Ok(date) if text.len() == "2026-12-25".len() => {
+            let next = date.tomorrow().map_err(|_| no_instant(text))?;
+            start_of(&next.to_string(), zone)
+        }
+        _ => start_of(text, zone),
+    }
+}
+
+fn no_instant(text: &str) -> Unreadable {
+    let help = "write a date, 2026-12-25, or a date and time, 2026-12-25T18:00";
+    Unreadable::new("invalid-instant", format!("`{text}` is not a date or a date and time"), help)
 }
 
 /// Finds a time zone of the IANA database by its name.

@@ -38,6 +38,10 @@ pub enum Meta {
     Holds,
     /// The newest reading of the clocks that is known to be right.
     Clock,
+    /// Ticks of scenarios on the clock, and how far their sweeps have come.
+    Ticks,
+    /// Scenarios that are paused, or were when they were taken out.
+    Paused,
     /// When and from what this store was restored, if it was; see [`super::RestoredRow`].
     Restored,
 }

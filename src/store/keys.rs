@@ -207,6 +207,8 @@ pub(super) fn meta(meta: Meta) -> Key {
         Meta::Bot => vec![META, 9],
         Meta::Holds => vec![META, 10],
         Meta::Clock => vec![META, 11],
+        Meta::Ticks => vec![META, 12],
+        Meta::Paused => vec![META, 13],
         Meta::Restored => vec![META, 20],
     }
 }

@@ -438,6 +438,57 @@ pub fn decode_sweep(bytes: &[u8]) -> Result<SweepRow, StoreError> {
     decode("the sweep", bytes)
 }
 
+/// Where a trigger on the clock stands.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
+pub struct TickRow {
+    #[n(0)]
+    pub scenario: String,
+    #[n(1)]
+    pub pattern: String,
+    /// The newest tick that is handled, or is being.
+    #[n(2)]
+    pub handled_ms: i64,
+    /// The tick whose sweep over the members is under way, and how far it is.
+    #[n(3)]
+    pub sweep_ms: Option<i64>,
+    #[n(4)]
+    pub slot: Option<u8>,
+    #[n(5)]
+    pub after: Option<String>,
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct TicksRow {
+    #[n(0)]
+    ticks: Vec<TickRow>,
+}
+
+pub fn encode_ticks(rows: &[TickRow]) -> Vec<u8> {
+    encode(&TicksRow { ticks: rows.to_vec() })
+}
+
+/// # Errors
+/// The bytes are not that record.
+pub fn decode_ticks(bytes: &[u8]) -> Result<Vec<TickRow>, StoreError> {
+    decode("the ticks of scenarios on the clock", bytes).map(|row: TicksRow| row.ticks)
+}
+
+#[derive(Encode, Decode, CborLen)]
+struct IdsRow {
+    #[n(0)]
+    ids: Vec<String>,
+}
+
+pub fn encode_ids<'a>(ids: impl IntoIterator<Item = &'a ScenarioId>) -> Vec<u8> {
+    encode(&IdsRow { ids: ids.into_iter().map(ScenarioId::to_string).collect() })
+}
+
+/// # Errors
+/// The bytes are not a list of ids.
+pub fn decode_ids(bytes: &[u8]) -> Result<Vec<String>, StoreError> {
+    decode("a list of scenarios", bytes).map(|row: IdsRow| row.ids)
+}
+
 /// Where the long part of a request's bytes is.
 #[derive(Clone, Debug, PartialEq, Encode, Decode, CborLen)]
 pub enum StoredBody {

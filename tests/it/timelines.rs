@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use amadare::dispatch::rehearsal::{Line, Rehearsal};
 use amadare::dispatch::{Action, IfTaken, LinkRequest, Whom};
-use amadare::engine::Change;
-use amadare::model::{Event, EventName, Friendship, LineUserId, MemberId, What};
+use amadare::engine::{Change, Enroll, OptChange};
+use amadare::model::{Event, EventName, Friendship, LineUserId, MemberId, ScenarioId, What};
 use amadare::scenario::load::load;
 use amadare::scenario::source::Sources;
-use amadare::scenario::{Defaults, ScenarioSet};
+use amadare::scenario::{Cap, Defaults, ScenarioSet, calendar, written};
 use amadare::store::{self, MemoryStore, Store};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -25,6 +25,8 @@ struct Case {
     zone: TimeZone,
     scenarios: Arc<ScenarioSet>,
     events: Vec<Happens>,
+    /// When the daemon starts; none for the first event.
+    start: Option<Timestamp>,
     until: Option<Timestamp>,
     timeline: Vec<String>,
     /// Leave out the texts of messages.
@@ -101,11 +103,12 @@ fn parse(text: &str, root: &Path) -> Result<Case, String> {
     let mut files: Vec<std::path::PathBuf> = Vec::new();
     let mut inline: HashMap<String, String> = HashMap::new();
     let (mut events, mut timeline, mut until, mut texts) = (Vec::new(), Vec::new(), None, true);
+    let (mut defaults, mut start) = (Defaults::default(), None);
     let mut section = "";
     for line in text.lines() {
         let indented = line.starts_with(' ');
         let trimmed = line.trim_end();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
+        if trimmed.is_empty() || trimmed.trim_start().starts_with('#') {
             continue;
         }
         if let Some(name) = trimmed.strip_prefix("--- ") {
@@ -128,6 +131,11 @@ fn parse(text: &str, root: &Path) -> Result<Case, String> {
                 Some(("scenario", file)) => files.push(root.join("scenarios").join(file)),
                 Some(("until", at)) => until = Some(civil(at, &zone)?),
                 Some(("texts", "no")) => texts = false,
+                Some(("caps", caps)) => defaults.caps = read_caps(caps)?,
+                Some(("closed", days)) => {
+                    defaults.closed.push(calendar::closed(days).map_err(|e| e.message)?);
+                }
+                Some(("start", at)) => start = Some(civil(at, &zone)?),
                 Some(("events", "")) => section = "events",
                 Some(("timeline", "")) => section = "timeline",
                 _ => return Err(format!("`{trimmed}` is not understood")),
@@ -162,11 +170,21 @@ fn parse(text: &str, root: &Path) -> Result<Case, String> {
             Sources::from_files(named)
         }
     };
-    let loaded = load(&sources, &Defaults { zone: zone.clone(), ..Defaults::default() });
+    let loaded = load(&sources, &Defaults { zone: zone.clone(), ..defaults });
     let scenarios = loaded
         .set
         .ok_or_else(|| loaded.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-    Ok(Case { zone, scenarios: Arc::new(scenarios), events, until, timeline, texts })
+    Ok(Case { zone, scenarios: Arc::new(scenarios), events, start, until, timeline, texts })
+}
+
+/// `3 per 1d, 1 per 1h`.
+fn read_caps(text: &str) -> Result<Vec<Cap>, String> {
+    let one = |cap: &str| {
+        let (max, per) = cap.trim().split_once(" per ").ok_or("caps are written `3 per 1d`")?;
+        let per = written::fixed(per).map_err(|e| e.message)?;
+        Ok(Cap { max: max.parse().map_err(|_| "a cap starts with a number")?, per })
+    };
+    text.split(',').map(one).collect()
 }
 
 fn civil(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
@@ -183,7 +201,7 @@ fn user(member: &MemberId) -> LineUserId {
 }
 
 fn run(case: &Case, store: Arc<dyn Store>) -> Vec<String> {
-    let start = case.events.first().expect("a case has events").at;
+    let start = case.start.unwrap_or_else(|| case.events.first().expect("a case has events").at);
     let mut rehearsal = Rehearsal::new(Arc::clone(&case.scenarios), store, start).unwrap();
     let mut known = std::collections::HashSet::new();
     for (number, event) in case.events.iter().enumerate() {
@@ -218,6 +236,28 @@ fn action(event: &Happens, number: usize, zone: &TimeZone) -> Option<Action> {
         "attributes" => {
             let change = Change { attributes: Some(json(&event.rest)), ..Change::default() };
             Action::Change { member, change, link: None }
+        }
+        "tags" => {
+            let tags = Some(event.rest.split_whitespace().map(str::to_owned).collect());
+            Action::Change { member, change: Change { tags, ..Change::default() }, link: None }
+        }
+        "imported" => {
+            let change = Change { attributes: Some(json(&event.rest)), silent: true, ..Change::default() };
+            Action::Change { member, change, link: None }
+        }
+        "opts-out" | "opts-in" => {
+            let topic = (!event.rest.is_empty()).then(|| event.rest.clone());
+            let opt = match event.what.as_str() {
+                "opts-out" => OptChange::Out { topic },
+                _ => OptChange::In { topic },
+            };
+            Action::Change { member, change: Change { opt: Some(opt), ..Change::default() }, link: None }
+        }
+        "enroll" => {
+            let (scenario, data) = event.rest.split_once("  ").unwrap_or((&event.rest, ""));
+            let scenario = ScenarioId::new(scenario).unwrap();
+            let wish = Enroll { id: None, scenario, key: None, data: json(data.trim()) };
+            Action::Enroll { member, wish }
         }
         "blocks" | "unblocks" => {
             let friendship = if event.what == "blocks" { Friendship::Blocked } else { Friendship::Friend };

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use amadare::clock::{Moment, Uptime};
 use amadare::dispatch::turns::Opening;
 use amadare::dispatch::{
-    Action, Answer, Attempted, Blame, Command, Effect, Effects, Hold, IfTaken, LinkRequest, Reply, Turns,
-    Whom,
+    Action, Answer, Attempted, Blame, Command, Effect, Effects, Hold, IfTaken, LinkRequest, Minutes, Reply,
+    Turns, Whom,
 };
 use amadare::engine::{Change, Resolution};
 use amadare::model::{
@@ -148,6 +148,7 @@ impl Daemon {
             salt: SALT.to_vec(),
             holds: line_ahead.is_none().then_some(Hold::Token).into_iter().collect(),
             line_ahead: line_ahead.map(SignedDuration::from_millis),
+            minutes: Minutes::Watched,
         };
         let turns = Turns::open(store.clone(), opening, instant(now.wall)).expect("the disk is readable");
         Daemon {

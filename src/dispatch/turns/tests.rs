@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::dispatch::attempts::{HELD_WAIT, MAX_REPLAY, UNTRIED_WAIT};
 use crate::dispatch::outbox::CUTOFF;
 use crate::dispatch::{Attempted, Blame};
-use crate::dispatch::{IfTaken, LinkRequest};
+use crate::dispatch::{IfTaken, LinkRequest, Minutes};
 use crate::engine::Change;
 use crate::engine::Resolution;
 use crate::model::RetryKey;
@@ -87,6 +87,7 @@ impl Rig {
             salt: vec![1],
             holds: BTreeSet::new(),
             line_ahead: None,
+            minutes: Minutes::Watched,
         };
         Turns::open(store.clone(), opening, now).unwrap()
     }
@@ -561,7 +562,7 @@ fn scenarios_hear_of_a_link_once() {
         let name = EventName::new("line.link").unwrap();
         let event = Some(Event { id: None, name, at: rig.now, data: Default::default() });
         let link = Some(LinkRequest { user: user_of("m1"), taken: IfTaken::Refuse });
-        let change = Change { event, ..Change::default() };
+        let change = Change { event: event.map(Box::new), ..Change::default() };
         let member = MemberId::new("m1").unwrap();
         rig.queue.push_back(command(Action::Change { member, change, link }));
     }

@@ -105,7 +105,7 @@ fn moments() {
     ];
     for (zone, anchor, timing, expected) in cases {
         let zone = TimeZone::get(zone).unwrap();
-        let found = moment(&timing, &run(anchor, "2026-03-10T09:00:00+09:00"), &zone);
+        let found = timed(&timing, &run(anchor, "2026-03-10T09:00:00+09:00"), &zone, None);
         assert_eq!(found, at(expected), "{timing:?} from {anchor}");
     }
 }

@@ -21,7 +21,7 @@ use crate::config::ApiKey;
 use crate::dispatch::courier::{self, Errand, Errands, Gate};
 use crate::dispatch::daemon::{Desk, Observe, Outlets, Running};
 use crate::dispatch::turns::Opening;
-use crate::dispatch::{Action, Attempted, Happened, Hold, Parcel, Turns, daemon};
+use crate::dispatch::{Action, Attempted, Happened, Hold, Minutes, Parcel, Turns, daemon};
 use crate::http::{Api, ApiKeys, Inner, Metrics, Readiness, router, serve};
 use crate::line::webhook::sign;
 use crate::model::What;
@@ -127,6 +127,7 @@ impl Daemon {
             salt: b"salt of a test".to_vec(),
             holds: BTreeSet::new(),
             line_ahead: None,
+            minutes: Minutes::Watched,
         };
         let turns = Turns::open(Arc::clone(&store), opening, clock.now()).unwrap();
         let metrics = Arc::new(Metrics::new());

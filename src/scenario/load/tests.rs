@@ -82,6 +82,7 @@ fn what_a_scenario_leaves_out_comes_from_the_defaults() {
         hours: Some(written::hours("08:00-20:00").unwrap()),
         late: Some(SignedDuration::from_hours(2)),
         grace: SignedDuration::from_mins(5),
+        ..Defaults::default()
     };
     let own = "scenario: b\nzone: Asia/Tokyo\nhours: 22:00-06:00\nlate: 3h\ngrace: 1m\nenter: { on: purchase }\n\
         steps:\n  - { step: one, push: x }\n  - { step: two, push: x, late: 4h, hours: 10:00-11:00 }\n";
@@ -255,8 +256,9 @@ fn the_schema_for_editors_knows_every_key_and_none_of_our_marks() {
     assert_eq!(
         keys,
         [
-            "scenario", "title", "zone", "hours", "late", "grace", "enter", "anchor", "update", "exit",
-            "goal", "steps"
+            "scenario", "title", "zone", "hours", "on_days", "workdays", "closed", "priority", "topic",
+            "caps", "holdout", "paused", "starts", "ends", "samples", "late", "grace", "enter", "anchor",
+            "update", "exit", "goal", "steps"
         ]
     );
     assert!(schema["properties"]["hours"]["pattern"].is_string());

@@ -1,0 +1,76 @@
+//! What a change of the member does: it starts and ends runs where it makes something true.
+
+use std::sync::Arc;
+
+use super::Turn;
+use super::trigger::Refusal;
+use crate::model::Attributes;
+use crate::scenario::program::{Condition, MemberScope, Names, Scope};
+use crate::scenario::{Ending, Scenario, Trigger};
+
+/// Whether a change may start scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Loud,
+    /// As an import does: nobody is welcomed by it.
+    Silent,
+}
+
+impl Turn<'_> {
+    /// Lets scenarios react to a change of the member, which was as `before` tells.
+    ///
+    /// # Errors
+    /// The member has no room for another run.
+    pub(super) fn member_changed(&mut self, before: &Arc<MemberScope>, told: Told) -> Result<(), Refusal> {
+        if self.context.scenarios.segmented().is_empty() {
+            return Ok(());
+        }
+        let after = super::member_scope(self.file);
+        if *before == after {
+            return Ok(());
+        }
+        let names = |member: &Arc<MemberScope>| {
+            Names::new(Scope {
+                member: Arc::clone(member),
+                event: None,
+                enrollment: None,
+                anchor: None,
+                now: self.context.now,
+            })
+        };
+        let (before, after) = (names(before), names(&after));
+        let has_come_true = |scenario: &Scenario, condition: Condition| {
+            let test = |names| scenario.program.test(condition, names).unwrap_or(false);
+            !test(&before) && test(&after)
+        };
+        let data: Arc<Attributes> = Arc::default();
+        let now = self.context.now;
+        for scenario in self.context.scenarios.segmented() {
+            let ends = |ending: &Ending| match ending {
+                Ending::Segment(condition) => has_come_true(scenario, *condition),
+                Ending::Event(_) => false,
+            };
+            for goal in scenario.goal.iter().filter(|goal| ends(&goal.ending)) {
+                self.convert(scenario, goal, now, &data);
+            }
+            for exit in scenario.exit.iter().filter(|exit| ends(&exit.ending)) {
+                for index in self.matching(scenario, exit.condition, exit.key, &data) {
+                    self.exit(index, "segment");
+                }
+            }
+            self.end_converted(scenario);
+            for enter in &scenario.enter {
+                let Trigger::Segment(condition) = enter.trigger else { continue };
+                if !has_come_true(scenario, condition) {
+                    continue;
+                }
+                if told == Told::Silent {
+                    self.not_enrolled(scenario, "silent");
+                } else if self.enter(scenario, enter, now, &data, &after)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
