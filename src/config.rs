@@ -56,6 +56,7 @@ pub struct Config {
     pub caps: Vec<Cap>,
     /// Days that are no workdays, beside weekends and public holidays.
     pub closed: Vec<ClosedDays>,
+    pub calls: CallsConfig,
     pub line: LineConfig,
     pub api_keys: Vec<ApiKey>,
     pub store: StoreConfig,
@@ -65,6 +66,14 @@ pub struct Config {
 }
 
 /// How LINE is reached.
+/// Requests to the operator's own service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallsConfig {
+    /// The only hosts that may be called.
+    pub hosts: Vec<String>,
+    pub secret: SecretSource,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineConfig {
     /// Without a `/` at its end: paths such as `/v2/bot/message/push` are appended.
@@ -198,6 +207,10 @@ impl Default for Config {
             grace: scenario.grace,
             caps: scenario.caps,
             closed: scenario.closed,
+            calls: CallsConfig {
+                hosts: Vec::new(),
+                secret: SecretSource::Environment("AMADARE_CALLS_SECRET".into()),
+            },
             line: LineConfig {
                 endpoint: format!("https://{LINE_HOST}"),
                 limits: LINE_LIMITS,
@@ -259,6 +272,7 @@ impl Config {
             grace: self.grace,
             caps: self.caps.clone(),
             closed: self.closed.clone(),
+            call_hosts: Some(self.calls.hosts.clone()),
         }
     }
 
@@ -294,6 +308,8 @@ struct ConfigFile {
     caps: Option<Vec<CapItem>>,
     /// Days that are no workdays, beside weekends and public holidays of Japan.
     closed: Option<Vec<ClosedText>>,
+    /// Which of the operator's services steps may call.
+    calls: Option<CallSection>,
     /// How LINE is reached.
     line: Option<LineSection>,
     /// Who may use the API.
@@ -316,6 +332,17 @@ struct LineSection {
     limits: Option<LimitSection>,
     channel_access_token: Option<SecretSection>,
     channel_secret: Option<SecretSection>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-name" = "`calls`"))]
+struct CallSection {
+    /// Hosts, with a port where it is not that of https: shop.example, localhost:9000.
+    #[schemars(extend("examples" = [["shop.example"]]))]
+    hosts: Option<Vec<String>>,
+    /// What requests are signed with.
+    secret: Option<SecretSection>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -474,6 +501,9 @@ impl ConfigLoad<'_> {
                 }
             }
         }
+        if let (Some(section), Some(node)) = (&file.calls, tree.get("calls")) {
+            self.calls(section, node, &mut config.calls);
+        }
         if let (Some(section), Some(node)) = (&file.line, tree.get("line")) {
             self.line(section, node, &mut config.line);
         }
@@ -497,6 +527,25 @@ impl ConfigLoad<'_> {
         }
         self.overrule(&mut config);
         config
+    }
+
+    fn calls(&mut self, section: &CallSection, node: &Node, calls: &mut CallsConfig) {
+        for (host, node) in section.hosts.iter().flatten().zip(node.get("hosts").map_or(&[][..], Node::items))
+        {
+            if host.is_empty() || host.contains(['/', '@', '*', ' ']) || host.contains("://") {
+                let message = format!("`{host}` is not a host");
+                self.findings.push(
+                    Finding::error(&node.place, "invalid-value", message)
+                        .help("write the host alone: shop.example, or with a port: localhost:9000"),
+                );
+            } else {
+                calls.hosts.push(host.clone());
+            }
+        }
+        if let Some(section) = &section.secret {
+            let place = node.place_of("secret").clone();
+            self.set(&mut calls.secret, secret_source(section, "secret"), &place);
+        }
     }
 
     fn cap(&mut self, item: &CapItem, node: &Node) -> Option<Cap> {
@@ -715,6 +764,8 @@ pub struct Secrets {
     /// None if the variable that it should be in is not set.
     pub channel_access_token: Option<SecretString>,
     pub channel_secret: Option<SecretString>,
+    /// What requests to the operator's service are signed with.
+    pub calls_secret: Option<SecretString>,
 }
 
 /// A secret that is named and cannot be had. Says nothing of its value.
@@ -740,6 +791,7 @@ impl Secrets {
         Ok(Secrets {
             channel_access_token: fetch("line.channel_access_token", &config.line.channel_access_token)?,
             channel_secret: fetch("line.channel_secret", &config.line.channel_secret)?,
+            calls_secret: fetch("calls.secret", &config.calls.secret)?,
         })
     }
 }
@@ -769,7 +821,7 @@ fn fetch(what: &'static str, source: &SecretSource) -> Result<Option<SecretStrin
         ("", SecretSource::Environment(_)) => Ok(None),
         ("", SecretSource::File(_)) => Err(unusable(&place, "is empty")),
         _ if !value.bytes().all(|b| b.is_ascii_graphic()) => {
-            Err(unusable(&place, "has white space or other characters that no LINE secret has"))
+            Err(unusable(&place, "has white space or other characters that no secret here has"))
         }
         _ => Ok(Some(SecretString::from(value))),
     }

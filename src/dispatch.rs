@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::engine::{Change, Enroll, Refusal, Resolution};
 use crate::model::{
     DeliveryId, EnrollmentId, Event, Friendship, Happening, LineUserId, MemberId, RetryKey, ScenarioId,
-    StepId,
+    StepId, Target,
 };
 use crate::scenario::ScenarioSet;
 
@@ -39,6 +39,10 @@ pub use turns::{Effect, Effects, Turns};
 
 /// Multicasts in the outbox at which due work stays in the index: two seconds of LINE's limit for them.
 pub const MAX_MULTICASTS: usize = 400;
+
+/// Requests to the operator's service that are not settled, beyond which no more are queued: a service that
+/// does not answer must not fill the outbox.
+pub const MAX_CALLS: usize = 500;
 
 /// Parcels in the outbox at which due work stays in the index: two seconds of LINE's limit for pushes,
 /// so that the time of a parcel's first attempt is close to the time it was queued.
@@ -202,6 +206,14 @@ impl Parcel {
     pub fn is_multicast(&self) -> bool {
         self.deliveries.len() > 1
     }
+
+    /// The operator's address that it goes to; none for a request to LINE.
+    pub fn url(&self) -> Option<&Arc<str>> {
+        match &self.deliveries.first()?.to {
+            Target::Url(url) => Some(url),
+            Target::LineUser(_) => None,
+        }
+    }
 }
 
 /// A delivery in a parcel, and whom it goes to.
@@ -211,7 +223,7 @@ pub struct Carried {
     /// The member whose run it is of when it was queued; a provisional one may have been linked since.
     pub member: MemberId,
     pub enrollment: EnrollmentId,
-    pub to: LineUserId,
+    pub to: Target,
     pub due: Timestamp,
 }
 

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
     Attributes, Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Event, Flight, Friendship, Happening,
-    LineUserId, MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, What,
+    MemberFile, MemberId, ScenarioId, Settled, Settlement, Standing, StepId, StepRecord, Target, What,
     limits,
 };
 use crate::mutation::{self, Mutation};
@@ -54,6 +54,8 @@ pub struct Context<'a> {
     /// The bot's user id, or what stands for it: part of every enrollment's identity.
     pub channel: &'a str,
     pub sending: Sending,
+    /// Whether requests to the operator's service may be queued.
+    pub calling: Sending,
     /// When the store was restored from a backup, if it was: what was due up to then may have been sent
     /// by the daemon that the backup is of.
     pub restored_at: Option<Timestamp>,
@@ -125,8 +127,8 @@ pub struct Push {
     pub member: MemberId,
     pub delivery: Delivery,
     pub scenario: ScenarioId,
-    pub to: LineUserId,
-    /// The rendered message objects, a JSON array.
+    pub to: Target,
+    /// The rendered message objects, a JSON array; of a request to the operator, its body.
     pub messages: String,
     pub silent: bool,
     pub due: Timestamp,
@@ -211,6 +213,15 @@ pub fn would_tick(file: &MemberFile, id: &ScenarioId, trigger: usize, context: &
         now: context.now,
     });
     scenario.program.test(condition, &names).unwrap_or(false)
+}
+
+/// What a step is about to send.
+struct Outgoing {
+    to: Target,
+    messages: String,
+    silent: bool,
+    due: Timestamp,
+    alone: bool,
 }
 
 /// One input being taken.
@@ -434,7 +445,7 @@ impl Turn<'_> {
                     return;
                 }
                 Decision::Do { due } => {
-                    self.carry_out(&scenario, index, step);
+                    self.carry_out(&scenario, index, step, due);
                     self.go_on_from(index, due);
                 }
                 Decision::Push { due } => {
@@ -533,6 +544,10 @@ impl Turn<'_> {
             return Decision::Skip { reason };
         }
         match &step.act {
+            Act::Call(_) if self.context.calling == Sending::Held => {
+                let until = now.checked_add(WAIT_FOR_OTHERS).unwrap_or(Timestamp::MAX);
+                Decision::Wait { until }
+            }
             Act::WaitFor(awaited) => {
                 let until = acts::deadline(scenario, step, run, awaited);
                 if now < until { Decision::Await { until } } else { Decision::Do { due: until } }
@@ -581,8 +596,8 @@ impl Turn<'_> {
         let flights = self.file.enrollments.iter().enumerate().filter(|(other, _)| *other != index);
         let since = flights
             .filter_map(|(_, run)| match &run.now {
-                Standing::InFlight(flight) => Some(flight.since),
-                Standing::Waiting { .. } => None,
+                Standing::InFlight(flight) if !flight.is_call => Some(flight.since),
+                _ => None,
             })
             .min()?;
         Some(since.max(due).saturating_add(WAIT_FOR_OTHERS).unwrap_or(Timestamp::MAX))
@@ -610,7 +625,22 @@ impl Turn<'_> {
         }
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
         let alone = record_mut(&mut self.file.enrollments[index], &step.id).alone;
+        let to = Target::LineUser(to);
+        self.put_in_flight(
+            scenario,
+            index,
+            step,
+            Outgoing { to, messages, silent: written.silent, due, alone },
+        );
+        Ok(())
+    }
+
+    /// Queues what a step sends, under an identity of its own.
+    fn put_in_flight(&mut self, scenario: &Scenario, index: usize, step: &Step, outgoing: Outgoing) {
+        let Outgoing { to, messages, silent, due, alone } = outgoing;
         self.renew_identity(index, &step.id);
+        // a step that has a record is found again by it, whatever else is decided meanwhile
+        record_mut(&mut self.file.enrollments[index], &step.id);
         let delivery = self.delivery_of(index, &step.id);
         let run = &mut self.file.enrollments[index];
         run.now = Standing::InFlight(Flight {
@@ -620,6 +650,7 @@ impl Turn<'_> {
             since: self.context.now,
             due,
             anchor: run.anchor,
+            is_call: to.line_user().is_none(),
         });
         self.verdict.pushes.push(Push {
             member: self.file.id.clone(),
@@ -627,11 +658,10 @@ impl Turn<'_> {
             scenario: scenario.id.clone(),
             to,
             messages,
-            silent: written.silent,
+            silent,
             due,
             alone,
         });
-        Ok(())
     }
 
     /// The delivery that a step of a run is now.

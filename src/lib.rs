@@ -25,6 +25,8 @@ pub mod store;
 
 pub mod line;
 
+pub mod call;
+
 pub mod dispatch;
 
 pub mod config;

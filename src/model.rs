@@ -351,6 +351,25 @@ pub struct Link {
     pub told_at: Option<Timestamp>,
 }
 
+/// Where a delivery goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// A message to a LINE user.
+    LineUser(LineUserId),
+    /// A request to the operator's own service.
+    Url(Arc<str>),
+}
+
+impl Target {
+    /// The LINE user that a message goes to; none for a request to the operator.
+    pub fn line_user(&self) -> Option<&LineUserId> {
+        match self {
+            Target::LineUser(user) => Some(user),
+            Target::Url(_) => None,
+        }
+    }
+}
+
 /// One member's run through one scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Enrollment {
@@ -414,6 +433,8 @@ pub struct Flight {
     pub due: Timestamp,
     /// The anchor that it was decided by.
     pub anchor: Timestamp,
+    /// True for a request to the operator's service, which no other message waits for.
+    pub is_call: bool,
 }
 
 /// What has become of a step in an enrollment.
@@ -649,6 +670,8 @@ pub mod limits {
     pub const ATTRIBUTES_BYTES: usize = 4 * 1024;
     /// An event's data as JSON, in bytes; also after an `update` was merged in.
     pub const EVENT_DATA_BYTES: usize = 4 * 1024;
+    /// The body of a request to the operator's service, in bytes.
+    pub const CALL_BYTES: usize = 16 * 1024;
     /// Live enrollments of one member.
     pub const LIVE_ENROLLMENTS: usize = 50;
     /// What all live runs of a member may come to take in its file, in bytes.

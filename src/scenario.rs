@@ -266,6 +266,8 @@ pub struct Within {
 pub enum Act {
     Push(Messages),
     Set(Set),
+    /// Tells the operator's own service.
+    Call(Call),
     /// Starts another scenario for the member.
     Enter(Started),
     /// Ends the run.
@@ -276,6 +278,14 @@ pub enum Act {
     Split(Vec<u32>),
     /// Waits for an event, and takes the first arm if it comes in time, else the second.
     WaitFor(WaitFor),
+}
+
+/// A request to the operator's own service.
+#[derive(Debug)]
+pub struct Call {
+    pub url: Arc<str>,
+    /// The JSON value that is sent; none for what is known of the run.
+    pub body: Option<Document>,
 }
 
 /// A change of what is known of the member.
@@ -359,6 +369,8 @@ pub struct Defaults {
     pub caps: Vec<Cap>,
     /// Days on which the operator does not work.
     pub closed: Vec<ClosedDays>,
+    /// Hosts that steps may call; none where that is not known, and any will do.
+    pub call_hosts: Option<Vec<String>>,
 }
 
 impl Default for Defaults {
@@ -371,6 +383,7 @@ impl Default for Defaults {
             grace: SignedDuration::from_mins(10),
             caps: Vec::new(),
             closed: Vec::new(),
+            call_hosts: None,
         }
     }
 }

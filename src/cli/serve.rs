@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::signals::Signal;
 use super::{Failure, Place, check, jobs, runtime, signals};
+use crate::call::Caller;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat, LogLevel, SecretError, Secrets};
 use crate::dispatch::courier::{self, Couriers, Gate, Paces};
@@ -117,6 +118,7 @@ struct Daemon {
     couriers: Couriers,
     gate: Gate,
     stopping: watch::Sender<bool>,
+    caller: watch::Sender<Caller>,
     _jobs: jobs::Jobs,
 }
 
@@ -178,7 +180,8 @@ impl Daemon {
         let limit = |per_second: u32| (per_second > 0).then_some(per_second);
         let limits = config.line.limits;
         let paces = Paces { pushes: limit(limits.push), multicasts: limit(limits.multicast) };
-        let couriers = Couriers::start(to_send, client.clone(), paces, gate.clone(), outcomes);
+        let (caller, called_by) = watch::channel(caller(config, secrets.calls_secret)?);
+        let couriers = Couriers::start(to_send, client.clone(), called_by, paces, gate.clone(), outcomes);
         let api = Api::new(http::Inner {
             desk: desk.clone(),
             store: Arc::clone(&store),
@@ -197,7 +200,7 @@ impl Daemon {
             .await
             .context("cannot start the jobs on the clock")?;
         let (place, config) = (place.clone(), config.clone());
-        Ok(Daemon { place, api, line, config, running, couriers, gate, stopping, _jobs: jobs })
+        Ok(Daemon { place, api, line, config, running, couriers, gate, stopping, caller, _jobs: jobs })
     }
 
     async fn run(
@@ -261,6 +264,7 @@ impl Daemon {
             let held = self.api.desk.ask(Action::Hold(Hold::Token)).await;
             held.context("sends could not be put on hold")?;
         }
+        self.caller.send_replace(caller(&config, secrets.calls_secret)?);
         set_token(&self.line.client, secrets.channel_access_token)?;
         let set = Arc::new(set);
         let count = set.iter().count();
@@ -285,11 +289,14 @@ impl Daemon {
             hours: config.hours,
             late: config.late,
             grace: config.grace,
+            caps: config.caps.clone(),
+            closed: config.closed.clone(),
+            calls: config.calls.clone(),
             ..at_start
         };
         if taken != config {
             tracing::warn!(
-                "some of what has changed in the configuration needs a restart: all but api, timezone, hours, late, grace and secrets"
+                "some of what has changed in the configuration needs a restart: all but api, timezone, hours, late, grace, caps, closed, calls and secrets"
             );
         }
         Ok(count)
@@ -318,6 +325,17 @@ impl Daemon {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// What makes requests to the operator's service.
+fn caller(config: &Config, secret: Option<SecretString>) -> Result<Caller, Failure> {
+    if secret.is_none() && !config.calls.hosts.is_empty() {
+        tracing::warn!(
+            "there is no secret to sign calls with (`calls.secret`): they wait until there is one"
+        );
+    }
+    let caller = Caller::new(config.calls.hosts.clone(), secret);
+    Ok(caller.context("cannot make a client for calls")?)
 }
 
 /// Tells systemd; without it there is nobody to tell.

@@ -32,6 +32,7 @@ late: 2h
 grace: 1m
 caps: [{ max: 3, per: 1d }]
 closed: [12-29..01-03]
+calls: { hosts: [shop.example], secret: { file: /run/calls } }
 line:
   endpoint: http://localhost:9000/
   limits: { push: 0, multicast: 5 }
@@ -56,6 +57,10 @@ logs: { format: json, level: debug }
             grace: SignedDuration::from_mins(1),
             caps: vec![Cap { max: 3, per: SignedDuration::from_hours(24) }],
             closed: vec![calendar::closed("12-29..01-03").unwrap()],
+            calls: CallsConfig {
+                hosts: vec!["shop.example".into()],
+                secret: SecretSource::File("/run/calls".into()),
+            },
             line: LineConfig {
                 endpoint: "http://localhost:9000".into(),
                 limits: Limits { push: 0, multicast: 5 },

@@ -32,7 +32,10 @@ impl Work<'_> {
             Earlier::NotSent => Fate::Withdrawn(reason.into()),
             Earlier::Ambiguous => Fate::Unknown(reason.into()),
         };
-        if self.turns.restored_at().is_some_and(|restored_at| parcel.first_attempt.wall <= restored_at) {
+        let is_call = parcel.url().is_some();
+        if !is_call
+            && self.turns.restored_at().is_some_and(|restored_at| parcel.first_attempt.wall <= restored_at)
+        {
             return self.conclude(parcel, |_| Fate::Unknown("restored".into()));
         }
         let mut pause = None;
@@ -60,7 +63,10 @@ impl Work<'_> {
             return Ok(());
         }
         if self.turns.outbox.is_over(parcel, self.moment) && !mutation::is(Mutation::CutoffIgnored) {
-            return self.conclude(parcel, |_| gone("window"));
+            return match is_call {
+                true => self.conclude(parcel, |_| Fate::Rejected("unanswered".into())),
+                false => self.conclude(parcel, |_| gone("window")),
+            };
         }
         if !outbox::is_whole(parcel) {
             return self.conclude(parcel, |_| gone("bytes"));

@@ -4,16 +4,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::bucket::Bucket;
 use super::daemon::Outcomes;
 use super::{Attempted, Blame, Parcel};
+use crate::call::{Called, Caller};
 use crate::clock::Monotonic;
 use crate::line::{Cause, Client, Outcome, Throttle};
 
 /// Attempts under way at once: at LINE's 2,000 pushes a second and a slow 250 ms an answer, 500.
 const MAX_UNDER_WAY: u32 = 512;
+
+/// Requests to the operator's service under way at once.
+const MAX_CALLS_UNDER_WAY: usize = 16;
 
 /// How long a parcel may have waited for its attempt since the world was last looked at: after that the
 /// member may have blocked the account, or the send hours may have closed. A full outbox takes two
@@ -59,6 +63,7 @@ pub struct Errand {
 pub struct Dispatcher {
     pushes: mpsc::UnboundedSender<Errand>,
     multicasts: mpsc::UnboundedSender<Errand>,
+    calls: mpsc::UnboundedSender<Errand>,
 }
 
 /// Where errands come out.
@@ -66,19 +71,28 @@ pub struct Dispatcher {
 pub struct Errands {
     pushes: mpsc::UnboundedReceiver<Errand>,
     multicasts: mpsc::UnboundedReceiver<Errand>,
+    calls: mpsc::UnboundedReceiver<Errand>,
 }
 
 /// A way and its end.
 pub fn errands() -> (Dispatcher, Errands) {
     let (pushes, to_push) = mpsc::unbounded_channel();
     let (multicasts, to_multicast) = mpsc::unbounded_channel();
-    (Dispatcher { pushes, multicasts }, Errands { pushes: to_push, multicasts: to_multicast })
+    let (calls, to_call) = mpsc::unbounded_channel();
+    (
+        Dispatcher { pushes, multicasts, calls },
+        Errands { pushes: to_push, multicasts: to_multicast, calls: to_call },
+    )
 }
 
 impl Dispatcher {
     /// Hands over a parcel. When the couriers have ended, it stays in the outbox for the next start.
     pub fn send(&self, parcel: Arc<Parcel>) {
-        let way = if parcel.is_multicast() { &self.multicasts } else { &self.pushes };
+        let way = match parcel.url() {
+            Some(_) => &self.calls,
+            None if parcel.is_multicast() => &self.multicasts,
+            None => &self.pushes,
+        };
         drop(way.send(Errand { parcel, since: Monotonic::now() }));
     }
 }
@@ -89,6 +103,7 @@ impl Errands {
         tokio::select! {
             Some(errand) = self.pushes.recv() => Some(errand),
             Some(errand) = self.multicasts.recv() => Some(errand),
+            Some(errand) = self.calls.recv() => Some(errand),
             else => None,
         }
     }
@@ -108,8 +123,16 @@ pub struct Couriers {
 }
 
 impl Couriers {
-    /// Sends parcels to LINE as they come, at most as fast as `paces` say, and reports each outcome.
-    pub fn start(errands: Errands, client: Client, paces: Paces, gate: Gate, outcomes: Outcomes) -> Couriers {
+    /// Sends parcels to LINE as they come, at most as fast as `paces` say, and to the operator's service,
+    /// and reports each outcome.
+    pub fn start(
+        errands: Errands,
+        client: Client,
+        caller: watch::Receiver<Caller>,
+        paces: Paces,
+        gate: Gate,
+        outcomes: Outcomes,
+    ) -> Couriers {
         let places = Arc::new(Semaphore::new(MAX_UNDER_WAY as usize));
         let start = Monotonic::now();
         let round = |pace: Option<u32>| Round {
@@ -122,6 +145,8 @@ impl Couriers {
         };
         tokio::spawn(round(paces.pushes).run(errands.pushes));
         tokio::spawn(round(paces.multicasts).run(errands.multicasts));
+        let calls = CallRound { caller, gate: gate.clone(), outcomes, places: Arc::clone(&places) };
+        tokio::spawn(calls.run(errands.calls));
         Couriers { places }
     }
 
@@ -175,6 +200,50 @@ impl Round {
                 }
                 outcomes.report(parcel.retry_key, attempted(&parcel, outcome), began.elapsed());
                 drop(place);
+            });
+        }
+    }
+}
+
+/// The way of requests to the operator's service, which has no pace of its own and few at once.
+struct CallRound {
+    caller: watch::Receiver<Caller>,
+    gate: Gate,
+    outcomes: Outcomes,
+    places: Arc<Semaphore>,
+}
+
+impl CallRound {
+    async fn run(self, mut errands: mpsc::UnboundedReceiver<Errand>) {
+        // a service that is slow takes these places, and none of those that LINE's requests need
+        let few = Arc::new(Semaphore::new(MAX_CALLS_UNDER_WAY));
+        while let Some(Errand { parcel, since }) = errands.recv().await {
+            let own = Arc::clone(&few).acquire_owned().await.expect("the semaphore is never closed");
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.expect("the semaphore is never closed");
+            if !self.gate.is_open() || since.elapsed() > MAX_WAIT {
+                self.outcomes.report(parcel.retry_key, Attempted::NotTried, Duration::ZERO);
+                continue;
+            }
+            let (caller, outcomes) = (self.caller.borrow().clone(), self.outcomes.clone());
+            tokio::spawn(async move {
+                let began = Monotonic::now();
+                let retry_key = parcel.retry_key;
+                let url = parcel.url().map(Arc::clone).unwrap_or_default();
+                let attempted = match caller.call(&url, retry_key.0, parcel.bytes.to_vec()).await {
+                    Called::Accepted => Attempted::Accepted,
+                    Called::Refused(why) => {
+                        tracing::warn!(%retry_key, why, step.id = %parcel.step, "a call was refused");
+                        Attempted::Refused { reason: why.into(), blame: Blame::Content }
+                    }
+                    // whoever is called knows a repetition by its key
+                    Called::Failed(why) => {
+                        tracing::info!(%retry_key, why, step.id = %parcel.step, "a call failed; it is tried again");
+                        Attempted::NotSent
+                    }
+                };
+                outcomes.report(retry_key, attempted, began.elapsed());
+                drop((place, own));
             });
         }
     }

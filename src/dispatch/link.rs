@@ -101,7 +101,10 @@ impl Work<'_> {
                 continue;
             }
             let goes_to_them = |parcel: &Arc<Parcel>| {
-                parcel.deliveries.iter().any(|carried| carried.id == delivery && carried.to == *user)
+                parcel
+                    .deliveries
+                    .iter()
+                    .any(|carried| carried.id == delivery && carried.to.line_user() == Some(user))
             };
             if let Some(parcel) = self.turns.outbox.carrier(delivery).filter(goes_to_them) {
                 self.call_off(&parcel, "link")?;

@@ -11,12 +11,12 @@ use minicbor::bytes::ByteArray;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Carried, MAX_MULTICASTS, MAX_OUTBOX, Parcel, backoff};
+use super::{Carried, MAX_CALLS, MAX_MULTICASTS, MAX_OUTBOX, Parcel, backoff};
 use crate::clock::{Moment, Uptime};
 use crate::engine::Push;
 use crate::engine::flight::Earlier;
 use crate::line;
-use crate::model::{DeliveryId, EnrollmentId, LineUserId, MemberId, RetryKey, ScenarioId, StepId};
+use crate::model::{DeliveryId, EnrollmentId, LineUserId, MemberId, RetryKey, ScenarioId, StepId, Target};
 use crate::mutation::{self, Mutation};
 use crate::store::{
     self, Batch, OutboxRow, Store, StoreError, StoredBody, StoredDelivery, StoredMulticast, StoredParcel,
@@ -49,6 +49,7 @@ pub(super) struct Outbox {
     /// Parcels that wait for their next attempt.
     waiting: BTreeSet<(Timestamp, RetryKey)>,
     multicasts: usize,
+    calls: usize,
 }
 
 #[derive(Debug)]
@@ -197,7 +198,8 @@ impl Outbox {
         let mut row_bytes = 0;
         let (multicasts, pushes) = coalesce(pushes);
         for push in pushes {
-            let bytes = push_bytes(&push.to, &push.messages, push.silent);
+            let (head, tail) = around(&push.to, push.silent);
+            let bytes = [&head, push.messages.as_str(), tail].concat().into_bytes();
             let whole = hash(&bytes);
             let (stored, body) = self.store_push(&push, whole, now, batch);
             let parcel_bytes = store::parcel_bytes(&stored);
@@ -235,7 +237,7 @@ impl Outbox {
         now: Moment,
         batch: &mut Batch,
     ) -> (StoredParcel, Option<([u8; 16], usize)>) {
-        let (head, tail) = line::push_body_around(push.to.as_str(), push.silent);
+        let (head, tail) = around(&push.to, push.silent);
         let (body, shared) = self.store_body(&push.messages, batch);
         let stored = StoredParcel {
             retry_key: RetryKey::derive([&push.delivery]).0.into_bytes().into(),
@@ -244,7 +246,7 @@ impl Outbox {
             enrollment: push.delivery.enrollment.0.into_bytes().into(),
             scenario: push.scenario.to_string(),
             step: push.delivery.step.to_string(),
-            to: push.to.to_string(),
+            to: stored_target(&push.to),
             due_ms: push.due.as_millisecond(),
             whole: ByteArray::from(whole),
             head,
@@ -311,6 +313,7 @@ impl Outbox {
             self.multicasts += 1;
             self.shared.extend(parcel.deliveries.iter().map(|carried| (carried.id, parcel.retry_key)));
         }
+        self.calls += usize::from(parcel.url().is_some());
         let entry = Entry {
             parcel: Arc::clone(&parcel),
             gone: BTreeSet::new(),
@@ -334,6 +337,7 @@ impl Outbox {
         if let Some(at) = entry.waits_until {
             self.waiting.remove(&(at, key));
         }
+        self.calls -= usize::from(entry.parcel.url().is_some());
         if entry.parcel.is_multicast() {
             self.multicasts -= 1;
             for carried in &entry.parcel.deliveries {
@@ -540,6 +544,11 @@ impl Outbox {
         self.parcels.len()
     }
 
+    /// True if no more requests to the operator's service are to be queued.
+    pub(super) fn is_full_of_calls(&self) -> bool {
+        self.calls >= MAX_CALLS
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.len() >= MAX_OUTBOX || self.multicasts >= MAX_MULTICASTS
     }
@@ -612,13 +621,36 @@ fn carried(push: &Push) -> Carried {
     }
 }
 
-fn push_bytes(to: &LineUserId, messages: &str, silent: bool) -> Vec<u8> {
-    let (head, tail) = line::push_body_around(to.as_str(), silent);
-    [&head, messages, tail].concat().into_bytes()
+/// What stands in a request around the messages, or the whole body of one to the operator.
+fn around(to: &Target, silent: bool) -> (String, &'static str) {
+    match to {
+        Target::LineUser(user) => line::push_body_around(user.as_str(), silent),
+        Target::Url(_) => (String::new(), ""),
+    }
+}
+
+/// A LINE user id, or a URL; no text is both.
+fn stored_target(to: &Target) -> String {
+    match to {
+        Target::LineUser(user) => user.to_string(),
+        Target::Url(url) => url.to_string(),
+    }
+}
+
+fn target_of(stored: &str) -> Result<Target, String> {
+    match stored.contains("://") {
+        true => Ok(Target::Url(Arc::from(stored))),
+        false => LineUserId::new(stored).map(Target::LineUser).map_err(text),
+    }
+}
+
+/// The LINE users that a multicast goes to, in order.
+fn users(deliveries: &[Carried]) -> impl Iterator<Item = &LineUserId> {
+    deliveries.iter().filter_map(|carried| carried.to.line_user())
 }
 
 fn multicast_bytes(deliveries: &[Carried], messages: &str, silent: bool) -> Vec<u8> {
-    let users = deliveries.iter().map(|carried| carried.to.as_str());
+    let users = users(deliveries).map(LineUserId::as_str);
     let (head, tail) = line::multicast_body_around(users, silent);
     [&head, messages, tail].concat().into_bytes()
 }
@@ -652,7 +684,7 @@ fn stored_delivery(carried: &Carried) -> StoredDelivery {
         id: carried.id.0.into_bytes().into(),
         member: carried.member.to_string(),
         enrollment: carried.enrollment.0.into_bytes().into(),
-        to: carried.to.to_bytes().into(),
+        to: carried.to.line_user().expect("only messages are put together").to_bytes().into(),
         due_ms: carried.due.as_millisecond(),
     }
 }
@@ -660,10 +692,9 @@ fn stored_delivery(carried: &Carried) -> StoredDelivery {
 /// The message objects of a parcel in flight, as they are stored.
 fn stored_body(entry: &Entry) -> StoredBody {
     let parcel = &entry.parcel;
-    let users = parcel.deliveries.iter().map(|carried| carried.to.as_str());
     let (head, tail) = match parcel.is_multicast() {
-        true => line::multicast_body_around(users, parcel.silent),
-        false => line::push_body_around(parcel.deliveries[0].to.as_str(), parcel.silent),
+        true => line::multicast_body_around(users(&parcel.deliveries).map(LineUserId::as_str), parcel.silent),
+        false => around(&parcel.deliveries[0].to, parcel.silent),
     };
     let end = parcel.bytes.len().saturating_sub(tail.len());
     let messages = parcel.bytes.get(head.len()..end).unwrap_or_default();
@@ -680,7 +711,7 @@ fn stored_body(entry: &Entry) -> StoredBody {
 fn stored_again(entry: &Entry) -> StoredParcel {
     let parcel = &entry.parcel;
     let carried = &parcel.deliveries[0];
-    let (head, tail) = line::push_body_around(carried.to.as_str(), parcel.silent);
+    let (head, tail) = around(&carried.to, parcel.silent);
     StoredParcel {
         retry_key: parcel.retry_key.0.into_bytes().into(),
         first_attempt_ms: parcel.first_attempt.wall.as_millisecond(),
@@ -688,7 +719,7 @@ fn stored_again(entry: &Entry) -> StoredParcel {
         enrollment: carried.enrollment.0.into_bytes().into(),
         scenario: parcel.scenario.to_string(),
         step: parcel.step.to_string(),
-        to: carried.to.to_string(),
+        to: stored_target(&carried.to),
         due_ms: carried.due.as_millisecond(),
         head,
         body: stored_body(entry),
@@ -717,7 +748,7 @@ fn parcel_of(stored: &StoredParcel, row: &OutboxRow, bytes: Vec<u8>) -> Result<P
         id: DeliveryId(retry_key.0),
         member: MemberId::new(&stored.member).map_err(text)?,
         enrollment: EnrollmentId(Uuid::from_bytes(*stored.enrollment)),
-        to: LineUserId::new(&stored.to).map_err(text)?,
+        to: target_of(&stored.to)?,
         due: instant(stored.due_ms)?,
     };
     Ok(Parcel {
@@ -737,7 +768,7 @@ fn carried_of(stored: &StoredDelivery) -> Result<Carried, String> {
         id: DeliveryId(Uuid::from_bytes(*stored.id)),
         member: MemberId::new(&stored.member).map_err(text)?,
         enrollment: EnrollmentId(Uuid::from_bytes(*stored.enrollment)),
-        to: LineUserId::from_bytes(*stored.to),
+        to: Target::LineUser(LineUserId::from_bytes(*stored.to)),
         due: instant(stored.due_ms)?,
     })
 }

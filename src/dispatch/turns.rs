@@ -53,6 +53,9 @@ pub(super) const FOR_ANOTHER: &str = "multicast";
 /// Rounds in which pushes of one turn are looked at again.
 const MAX_RECONSIDERED: usize = 4;
 
+/// Requests to the operator's service that one turn queues: so many may be too many by the end of it.
+const MAX_CALLS_IN_TURN: usize = 50;
+
 /// Stored message bodies looked at in one turn of the clean-up after a start.
 const BODIES_PAGE: usize = 50;
 
@@ -703,7 +706,10 @@ impl<'a> Work<'a> {
         let sending = if self.turns.may_send() { Sending::Open } else { Sending::Held };
         let restored_at = self.turns.restored_at();
         let World { scenarios, channel, dormant } = world;
-        Context { now: self.now, scenarios, channel, sending, restored_at, dormant }
+        let is_full = self.turns.outbox.is_full_of_calls()
+            || self.pushes.iter().filter(|push| push.to.line_user().is_none()).count() >= MAX_CALLS_IN_TURN;
+        let calling = if is_full { Sending::Held } else { Sending::Open };
+        Context { now: self.now, scenarios, channel, sending, calling, restored_at, dormant }
     }
 
     pub(super) fn put(&mut self, id: &MemberId, file: MemberFile) {
@@ -867,7 +873,10 @@ impl<'a> Work<'a> {
 
     /// Takes back a push of this very turn to a LINE user that the member is no longer, if it is one.
     pub(super) fn take_back(&mut self, delivery: DeliveryId, user: &LineUserId) -> Option<Push> {
-        let place = self.pushes.iter().position(|push| push.delivery.id() == delivery && push.to == *user)?;
+        let place = self
+            .pushes
+            .iter()
+            .position(|push| push.delivery.id() == delivery && push.to.line_user() == Some(user))?;
         Some(self.pushes.remove(place))
     }
 

@@ -7,25 +7,31 @@ use sha2::{Digest, Sha256};
 
 use super::change::merge;
 use super::segment::Told;
-use super::{Turn, path, record_mut, schedule};
+use super::{Outgoing, Turn, path, record_mut, schedule};
 use crate::model::{
-    Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId, What,
-    limits,
+    Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId, Target,
+    What, limits,
 };
 use crate::scenario::program::Names;
-use crate::scenario::{Act, Scenario, Set, Started, Step, WaitFor};
+use crate::scenario::{Act, Call, Scenario, Set, Started, Step, WaitFor};
 
 /// Runs that steps may start while one input is taken: a circle of scenarios ends here.
 pub const MAX_STARTED: usize = 20;
 
 impl Turn<'_> {
     /// Carries out a step that sends nothing, and settles it.
-    pub(super) fn carry_out(&mut self, scenario: &Scenario, index: usize, step: &Step) {
+    pub(super) fn carry_out(&mut self, scenario: &Scenario, index: usize, step: &Step, due: Timestamp) {
         let arm = match &step.act {
             Act::Push(_) => unreachable!("messages are put into the outbox"),
             Act::Set(set) => {
                 let outcome = self.set(scenario, index, set);
                 return self.done(index, &step.id, outcome, None);
+            }
+            Act::Call(call) => {
+                if let Err(why) = self.call(scenario, index, step, call, due) {
+                    self.done(index, &step.id, Err(why), None);
+                }
+                return;
             }
             Act::Enter(started) => {
                 let data = self.data_for(scenario, index, started);
@@ -111,6 +117,43 @@ impl Turn<'_> {
             // the change stands; what it would have started has no room
             self.note(index, What::NotEnrolled, Some("no_room"), None);
         }
+        Ok(())
+    }
+
+    /// Queues a request to the operator's service.
+    ///
+    /// # Errors
+    /// Why its body cannot be told.
+    fn call(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        step: &Step,
+        call: &Call,
+        due: Timestamp,
+    ) -> Result<(), String> {
+        let run = &self.file.enrollments[index];
+        let messages = match &call.body {
+            Some(document) => {
+                let names = self.names_of(run, &run.event);
+                scenario.program.fill_in(document, &names).map_err(|failure| failure.to_string())?
+            }
+            None => serde_json::json!({
+                "scenario": scenario.id.as_str(),
+                "step": step.id.as_str(),
+                "member": self.file.id.as_str(),
+                "enrollment": run.id.to_string(),
+                "key": run.key.as_deref(),
+                "event": &*run.event,
+                "at": self.context.now.to_string(),
+            })
+            .to_string(),
+        };
+        if messages.len() > limits::CALL_BYTES {
+            return Err(format!("bound(the body is over {} bytes)", limits::CALL_BYTES));
+        }
+        let to = Target::Url(Arc::clone(&call.url));
+        self.put_in_flight(scenario, index, step, Outgoing { to, messages, silent: false, due, alone: true });
         Ok(())
     }
 

@@ -14,8 +14,8 @@ pub fn allowed_at(file: &MemberFile, own: EnrollmentId, caps: &[Cap], now: Times
         return now;
     }
     let in_flight = file.enrollments.iter().filter(|run| run.id != own).filter_map(|run| match &run.now {
-        Standing::InFlight(flight) => Some(flight.since),
-        Standing::Waiting { .. } => None,
+        Standing::InFlight(flight) if !flight.is_call => Some(flight.since),
+        _ => None,
     });
     let mut times: Vec<Timestamp> = file.pushed.iter().copied().chain(in_flight).collect();
     times.sort_unstable();

@@ -8,8 +8,8 @@ use super::trigger::Refusal;
 use super::{Context, Turn, cap, quiet_hours, suppression};
 use super::{record, record_mut};
 use crate::model::{
-    Delivery, DeliveryId, Ended, EnrollmentId, Flight, LineUserId, MemberFile, Settled, Settlement, Standing,
-    StepId, What,
+    Delivery, DeliveryId, Ended, EnrollmentId, Flight, MemberFile, Settled, Settlement, Standing, StepId,
+    Target, What,
 };
 use crate::mutation::{self, Mutation};
 
@@ -70,7 +70,7 @@ pub fn before_attempt(
     file: Option<&MemberFile>,
     enrollment: EnrollmentId,
     delivery: DeliveryId,
-    to: &LineUserId,
+    to: &Target,
     earlier: Earlier,
     context: &Context<'_>,
 ) -> Next {
@@ -86,6 +86,10 @@ pub fn before_attempt(
             Earlier::NotSent => Fate::Withdrawn(reason.into()),
             Earlier::Ambiguous => Fate::Unknown(reason.into()),
         })
+    };
+    let Some(to) = to.line_user() else {
+        // the run has come to this step, and whoever is told can tell a repetition by its key
+        return Next::Attempt;
     };
     if file.link.as_ref().is_none_or(|link| link.user != *to) && !mutation::is(Mutation::LinkIgnored) {
         return stop("link");
@@ -142,8 +146,13 @@ impl Turn<'_> {
         if flight.delivery != delivery {
             return;
         }
+        let flight = flight.clone();
         let Flight { step, revision, due, .. } = flight.clone();
         let settlement = match fate {
+            Fate::Accepted if flight.is_call => {
+                self.note_step(index, &step, What::Done, None, Some(due));
+                Some(Settlement::Done)
+            }
             Fate::Accepted => {
                 cap::count(self.file, self.context.scenarios.caps(), self.context.now);
                 self.note_step(index, &step, What::Accepted, None, Some(due));

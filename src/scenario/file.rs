@@ -159,7 +159,7 @@ pub struct GoalItem {
 /// One thing to do, with its timing: one of day, after, before and wait, or none for at once.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-name" = "a step", "x-later" = ["reply", "menu", "call"]))]
+#[schemars(extend("x-name" = "a step"))]
 pub struct StepItem {
     /// The step's id, unique in the file: a-z, 0-9, - and _. A running member continues by it, so keep it when editing.
     #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "examples" = ["welcome", "day-before"]))]
@@ -192,8 +192,15 @@ pub struct StepItem {
     pub silent: Option<bool>,
     /// What is sent: a text, a LINE message object, or a list of one to five of them.
     pub push: Option<Push>,
+    /// A free answer to the event of LINE's that brought the run here, as `push`. Not sent by this version yet.
+    pub reply: Option<Push>,
+    /// Links a rich menu to the member, or takes it away. Not done by this version yet.
+    pub menu: Option<MenuItem>,
     /// Changes what is known of the member.
     pub set: Option<SetItem>,
+    /// Tells the operator's own service: a URL, or a mapping with the body of the request.
+    #[schemars(extend("examples" = ["https://shop.example/coupon-sent"]))]
+    pub call: Option<CallItem>,
     /// Starts another scenario for the member: its id, or a mapping with data for it.
     #[schemars(extend("examples" = ["win-back"]))]
     pub enter: Option<StartItem>,
@@ -217,7 +224,8 @@ pub struct StepItem {
 }
 
 /// What a step does; exactly one of these keys stands in it.
-pub const ACTS: [&str; 7] = ["push", "set", "enter", "exit", "branch", "split", "wait_for"];
+pub const ACTS: [&str; 10] =
+    ["push", "reply", "menu", "set", "call", "enter", "exit", "branch", "split", "wait_for"];
 
 /// A change of what is known of the member.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -235,6 +243,136 @@ pub struct SetItem {
 pub struct TagsItem {
     pub add: Vec<String>,
     pub remove: Vec<String>,
+}
+
+/// A rich menu to link, or the wish to take the linked one away.
+#[derive(Debug)]
+pub enum MenuItem {
+    Link(String),
+    Unlink,
+    /// A text that is neither.
+    Other(String),
+}
+
+impl<'de> Deserialize<'de> for MenuItem {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<MenuItem, D::Error> {
+        struct Either;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            link: String,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = MenuItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`unlink`, or a mapping with `link`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<MenuItem, E> {
+                Ok(match text {
+                    "unlink" => MenuItem::Unlink,
+                    other => MenuItem::Other(other.to_owned()),
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MenuItem, A::Error> {
+                Map::deserialize(MapAccessDeserializer::new(map)).map(|map| MenuItem::Link(map.link))
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for MenuItem {
+    fn schema_name() -> Cow<'static, str> {
+        "MenuItem".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let id = serde_json::json!({ "type": "string", "description": "the rich menu's id: richmenu-…" });
+        json_schema!({ "anyOf": [
+            { "type": "string", "enum": ["unlink"] },
+            {
+                "type": "object",
+                "x-name": "`menu`",
+                "properties": { "link": id },
+                "required": ["link"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
+}
+
+/// A request to the operator's own service.
+#[derive(Debug)]
+pub struct CallItem {
+    pub url: Option<String>,
+    pub body: Option<FreeMap>,
+}
+
+impl<'de> Deserialize<'de> for CallItem {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<CallItem, D::Error> {
+        struct Either;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Map {
+            url: Option<String>,
+            body: Option<FreeMap>,
+        }
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = CallItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL, or a mapping with `url` and `body`")
+            }
+
+            fn visit_str<E>(self, url: &str) -> Result<CallItem, E> {
+                Ok(CallItem { url: Some(url.to_owned()), body: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CallItem, A::Error> {
+                let Map { url, body } = Map::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(CallItem { url, body })
+            }
+        }
+
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for CallItem {
+    fn schema_name() -> Cow<'static, str> {
+        "CallItem".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let url = serde_json::json!({ "type": "string", "description": "an https URL; its host is listed in the configuration" });
+        let body = generator.subschema_for::<FreeMap>();
+        json_schema!({ "anyOf": [
+            url,
+            {
+                "type": "object",
+                "x-name": "`call`",
+                "properties": { "url": url, "body": body },
+                "required": ["url"],
+                "additionalProperties": false,
+            },
+        ] })
+    }
 }
 
 /// Another scenario to start.

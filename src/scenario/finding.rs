@@ -113,6 +113,7 @@ impl fmt::Display for Finding {
 pub const CODES: &[(&str, &str)] = &[
     ("alias", "YAML anchors and aliases (`&x`, `*x`, `<<`) are not taken"),
     ("arm", "an arm of `branch` has no condition, or cannot be reached"),
+    ("call-host", "a step calls a host that the configuration does not list"),
     ("contradiction", "two settings cannot both hold; the message says what would happen"),
     ("duplicate-key", "a key is given twice in one mapping"),
     ("duplicate-scenario", "two files have the same scenario id"),
@@ -140,6 +141,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-key", "runs have keys, but an update or an exit does not say which one it means"),
     ("no-steps", "a scenario has no steps"),
     ("not-utf8", "the file is not UTF-8 text"),
+    ("not-yet", "a key that is right and that this version cannot do yet"),
     ("out-of-order", "a step is due before the step in front of it; steps run in file order"),
     ("sample", "a message cannot be sent with the values of a sample"),
     ("secret", "a secret stands in the file"),

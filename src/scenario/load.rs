@@ -18,8 +18,9 @@ use crate::model::{EnrollmentId, EventName, MAX_NAME_BYTES, MemberId, ScenarioId
 use crate::scenario::calendar::{self, ClosedDays, Weekdays, Workdays};
 use crate::scenario::cron;
 use crate::scenario::file::{
-    ACTS, ArmItem, CapWord, DaysText, ElseItem, EnterItem, ExpressionText, FixedText, GoalItem, HoursText,
-    ListenItem, OffsetText, OneOrMany, PriorityWord, SampleItem, ScenarioFile, SetItem, StartItem, StepItem,
+    ACTS, ArmItem, CallItem, CapWord, DaysText, ElseItem, EnterItem, ExpressionText, FixedText, GoalItem,
+    HoursText, ListenItem, MenuItem, OffsetText, OneOrMany, PriorityWord, Push, SampleItem, ScenarioFile,
+    SetItem, StartItem, StepItem,
 };
 use crate::scenario::finding::{Finding, MAX_FINDINGS_PER_FILE, Place, did_you_mean};
 use crate::scenario::message::{self, FILE_KEY, Key};
@@ -31,7 +32,7 @@ use crate::scenario::source::{Content, Sources, include_name};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
 use crate::scenario::{
-    Act, Again, CapRule, Days, Defaults, Ending, Enter, Exit, Goal, Hours, Offset, Priority, Scenario,
+    Act, Again, Call, CapRule, Days, Defaults, Ending, Enter, Exit, Goal, Hours, Offset, Priority, Scenario,
     ScenarioSet, Set, Started, Step, Timing, Trigger, Update, WaitFor, Within, schema,
 };
 
@@ -132,7 +133,7 @@ fn refuse_unknown(enters: &[(ScenarioId, Place)], sources: &Sources, findings: &
 
 /// What tells one set from another: the files, and what they get where they do not say for themselves.
 fn digest(sources: &Sources, defaults: &Defaults) -> [u8; 32] {
-    let Defaults { zone, hours, late, grace, caps, closed } = defaults;
+    let Defaults { zone, hours, late, grace, caps, closed, call_hosts: _ } = defaults;
     let said = format!("{:?} {hours:?} {late:?} {grace:?} {caps:?} {closed:?}", zone.iana_name());
     Sha256::new().chain_update(sources.digest()).chain_update(said).finalize().into()
 }
@@ -912,7 +913,30 @@ impl FileLoad<'_, '_> {
         };
         self.refuse_strays(act, node);
         match act {
-            "push" => self.messages(item, node).map(Act::Push),
+            "push" => {
+                let silent = item.silent.unwrap_or(false);
+                self.messages(item.push.as_ref()?, node.get("push")?, silent).map(Act::Push)
+            }
+            "reply" => {
+                self.messages(item.reply.as_ref()?, node.get("reply")?, false)?;
+                self.refuse_for_later("reply", node);
+                None
+            }
+            "menu" => {
+                if let MenuItem::Link(id) | MenuItem::Other(id) = item.menu.as_ref()?
+                    && !id.starts_with("richmenu-")
+                {
+                    let message = format!("`{id}` is not the id of a rich menu");
+                    self.findings.push(
+                        Finding::error(node.place_of("menu"), "invalid-value", message)
+                            .help("write `menu: { link: richmenu-… }`, or `menu: unlink`"),
+                    );
+                    return None;
+                }
+                self.refuse_for_later("menu", node);
+                None
+            }
+            "call" => self.call(item.call.as_ref()?, node.get("call")?).map(Act::Call),
             "set" => self.set(item.set.as_ref()?, node.get("set")?).map(Act::Set),
             "enter" => self.started(item.enter.as_ref()?, node.get("enter")?).map(Act::Enter),
             "exit" => match item.exit? {
@@ -933,6 +957,14 @@ impl FileLoad<'_, '_> {
             }),
             _ => self.wait_for(item, node),
         }
+    }
+
+    /// Refuses what is right, and not built yet.
+    fn refuse_for_later(&mut self, key: &str, node: &Node) {
+        let place = node.entry(key).map_or(&node.place, |entry| &entry.place);
+        let message = format!("`{key}` is right as it stands, but this version of amadare cannot do it yet");
+        let help = "leave the step out until a version that can";
+        self.findings.push(Finding::error(place, "not-yet", message).help(help));
     }
 
     /// Refuses keys that mean something only beside another act.
@@ -992,6 +1024,25 @@ impl FileLoad<'_, '_> {
             None => None,
         };
         Some(Set { attributes, add_tags, remove_tags })
+    }
+
+    fn call(&mut self, item: &CallItem, node: &Node) -> Option<Call> {
+        let url = item.url.as_deref()?;
+        let place = node.get("url").map_or(&node.place, |node| &node.place).clone();
+        let hosts = self.defaults.call_hosts.as_deref();
+        if let Err((code, message)) = check_call(url, hosts) {
+            let help = match code {
+                "call-host" => "list it in the configuration: `calls: { hosts: [shop.example] }`",
+                _ => "write a whole address: https://shop.example/hook",
+            };
+            self.findings.push(Finding::error(&place, code, message).help(help));
+            return None;
+        }
+        let body = match &item.body {
+            Some(map) => Some(self.document(&map.0, node.get("body")?)?),
+            None => None,
+        };
+        Some(Call { url: Arc::from(url), body })
     }
 
     fn started(&mut self, item: &StartItem, node: &Node) -> Option<Started> {
@@ -1195,9 +1246,7 @@ impl FileLoad<'_, '_> {
         None
     }
 
-    fn messages(&mut self, item: &StepItem, node: &Node) -> Option<Messages> {
-        let push = item.push.as_ref()?;
-        let node = node.get("push")?;
+    fn messages(&mut self, push: &Push, node: &Node, silent: bool) -> Option<Messages> {
         let before = self.error_count();
         self.includes(node);
         let file = self.file;
@@ -1223,7 +1272,7 @@ impl FileLoad<'_, '_> {
         if self.error_count() > before {
             return None;
         }
-        self.builder.messages(&messages, item.silent.unwrap_or(false)).ok()
+        self.builder.messages(&messages, silent).ok()
     }
 
     fn error_count(&self) -> usize {
@@ -1462,6 +1511,37 @@ impl FileLoad<'_, '_> {
             }
             _ => *latest = Some(Latest { step: id, moment }),
         }
+    }
+}
+
+/// Checks the address of a `call`, as far as a file can be checked: the code and the message of what is
+/// wrong with it.
+fn check_call(url: &str, hosts: Option<&[String]>) -> Result<(), (&'static str, String)> {
+    let refuse = |what: &str| Err(("invalid-value", format!("`call` {what}")));
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme @ ("https" | "http"), rest)) => (scheme, rest),
+        _ => return refuse("needs an https URL"),
+    };
+    if is_template(url) {
+        return refuse("goes to a fixed address; what differs goes into its `body`");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    if host.is_empty() || authority.contains('@') || url.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return refuse("needs an https URL with a host, and without a password");
+    }
+    if scheme == "http" && !matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+        return refuse("would send what it tells over the network in the clear; use https");
+    }
+    match hosts {
+        Some(hosts) if !hosts.iter().any(|listed| listed == host || listed == authority) => {
+            Err(("call-host", format!("the host `{host}` may not be called")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -145,6 +145,8 @@ struct FlightRow {
     /// Absent where it is the run's.
     #[n(5)]
     anchor: Option<i64>,
+    #[n(6)]
+    is_call: Option<bool>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -683,6 +685,7 @@ fn enrollment_row(run: &Enrollment) -> EnrollmentRow {
             since: flight.since.as_millisecond(),
             due: flight.due.as_millisecond(),
             anchor: (flight.anchor != run.anchor).then(|| flight.anchor.as_millisecond()),
+            is_call: flight.is_call.then_some(true),
         }),
         exited: (run.ended == Some(Ended::Exited)).then_some(true),
         completed: (run.ended == Some(Ended::Completed)).then_some(true),
@@ -703,6 +706,7 @@ fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
             since: instant(flight.since)?,
             due: instant(flight.due)?,
             anchor: flight.anchor.map_or(Ok(anchor), instant)?,
+            is_call: flight.is_call.unwrap_or(false),
         }),
         (Some(until), None) => Standing::Waiting { until: instant(until)? },
         (None, None) => return Err("an enrollment neither waits nor has a delivery in flight".into()),

@@ -1,6 +1,7 @@
 //! One test binary: its cases are data, or the real process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod calls;
 mod commands;
 mod daemon;
 mod disk;

@@ -234,7 +234,7 @@ impl Daemon {
         let text = |parcel: &Arc<Parcel>| {
             let body: Value = serde_json::from_slice(&parcel.bytes).unwrap();
             (
-                parcel.deliveries[0].to.to_string(),
+                parcel.deliveries[0].to.line_user().map(ToString::to_string).unwrap_or_default(),
                 body["messages"][0]["text"].as_str().unwrap_or_default().to_owned(),
             )
         };

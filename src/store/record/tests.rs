@@ -53,6 +53,7 @@ fn full() -> MemberFile {
                 since: now,
                 due: now,
                 anchor: now,
+                is_call: true,
             }),
             held_out: true,
             dated: true,
