@@ -331,7 +331,14 @@ impl Turn<'_> {
         for _ in 0..MAX_ROUNDS {
             let before = (Arc::clone(&self.file.attributes), self.file.enrollments.len());
             self.follow_dates();
+            let known = self.file.enrollments.len();
             self.advance_all();
+            // steps may start more runs, up to a bound of their own
+            let mut index = known;
+            while index < self.file.enrollments.len() {
+                self.advance_enrollment(index);
+                index += 1;
+            }
             self.file.enrollments.retain(|run| !is_over(run));
             // a step may have changed a date, and a run by a yearly date that is over leaves room for the next
             let is_settled =
@@ -346,6 +353,14 @@ impl Turn<'_> {
 
     /// Carries every run on, those of the most important scenarios first.
     fn advance_all(&mut self) {
+        if let [_] = self.file.enrollments.as_slice() {
+            self.advance_enrollment(0);
+        } else {
+            self.advance_by_priority();
+        }
+    }
+
+    fn advance_by_priority(&mut self) {
         let priority = |run: &Enrollment| {
             self.context.scenarios.get(&run.scenario).map_or(Priority::Normal, |scenario| scenario.priority)
         };
@@ -354,12 +369,6 @@ impl Turn<'_> {
         order.sort_by_key(|(priority, index)| (Reverse(*priority), *index));
         for (_, index) in &order {
             self.advance_enrollment(*index);
-        }
-        // steps may start more runs, up to a bound of their own
-        let mut index = order.len();
-        while index < self.file.enrollments.len() {
-            self.advance_enrollment(index);
-            index += 1;
         }
     }
 
@@ -616,11 +625,14 @@ impl Turn<'_> {
         due: Timestamp,
     ) -> Result<(), String> {
         let run = &self.file.enrollments[index];
-        let messages = scenario
-            .program
-            .render(written, &self.names_of(run, &run.event))
-            .map_err(|failure| format!("render({failure})"))?;
-        if !written.is_literal() {
+        let messages = match written.as_literal() {
+            Some(messages) => messages.to_owned(),
+            None => scenario
+                .program
+                .render(written, &self.names_of(run, &run.event))
+                .map_err(|failure| format!("render({failure})"))?,
+        };
+        if written.as_literal().is_none() {
             message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
         }
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();

@@ -41,9 +41,12 @@ pub struct Document {
 }
 
 impl Document {
-    /// True if it is the same for every member.
-    pub fn is_literal(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+    /// The JSON text, if it is the same for every member.
+    pub fn as_literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
     }
 }
 
@@ -56,9 +59,9 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// True if every member gets the same bytes.
-    pub fn is_literal(&self) -> bool {
-        self.document.is_literal()
+    /// The JSON text, if every member gets the same bytes.
+    pub fn as_literal(&self) -> Option<&str> {
+        self.document.as_literal()
     }
 }
 
