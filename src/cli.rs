@@ -18,6 +18,7 @@ mod hold;
 mod jobs;
 mod member;
 mod sandbox;
+mod scenario;
 mod serve;
 mod signals;
 mod simulate;
@@ -83,10 +84,15 @@ enum Command {
     Sandbox(sandbox::Options),
     /// Watch the daemon live two weeks in under a minute, and survive being killed
     Demo(demo::Options),
-    /// Look at members
+    /// Look at members, and note what they do not want
     Member {
         #[command(subcommand)]
         command: member::Command,
+    },
+    /// Have members enter scenarios
+    Scenario {
+        #[command(subcommand)]
+        command: scenario::Command,
     },
     /// Say why a step was or was not sent to a member
     Explain(explain::Options),
@@ -149,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Sandbox(options) => sandbox::run(options),
         Command::Demo(options) => demo::run(&options),
         Command::Member { command } => member::run(&place, &command),
+        Command::Scenario { command } => scenario::run(&place, &command),
         Command::Explain(options) => explain::run(&place, &options),
         Command::Status(options) => status::run(&place, &options),
         Command::Deliveries { command } => deliveries::run(&place, &command),

@@ -24,11 +24,13 @@ mod auth;
 mod backup;
 mod bulk;
 mod deliveries;
+mod enrollments;
 mod events;
 mod health;
 mod hold;
 mod members;
 pub mod metrics;
+mod optouts;
 mod problem;
 mod scenarios;
 mod timeline;
@@ -122,8 +124,11 @@ fn routes() -> Vec<Route> {
             .on(Method::PUT, members::put)
             .on(Method::DELETE, members::erase),
         Route::keyed("/v1/members/{id}/timeline").on(Method::GET, timeline::show),
+        Route::keyed("/v1/members/{id}/optout").on(Method::POST, optouts::out),
+        Route::keyed("/v1/members/{id}/optin").on(Method::POST, optouts::back_in),
         Route::keyed("/v1/scenarios").on(Method::GET, scenarios::list),
         Route::keyed("/v1/scenarios/{id}").on(Method::GET, scenarios::show),
+        Route::keyed("/v1/scenarios/{id}/enrollments").streamed().on(Method::POST, enrollments::post),
         Route::keyed("/v1/deliveries").on(Method::GET, deliveries::list),
         Route::keyed("/v1/deliveries/{id}/settle").on(Method::POST, deliveries::settle),
         Route::keyed("/v1/hold").on(Method::POST, hold::hold),

@@ -88,6 +88,7 @@ fn sentence(happened: &HappenedView, zone: &TimeZone) -> String {
         "moved" => format!("{place} now counts from {until}"),
         "accepted" if reason == "settled" => format!("{place} was accepted, by an operator's word"),
         "accepted" => format!("{place} was accepted by LINE (it was due {until})"),
+        "done" => format!("{place} was done{}", outcome(reason)),
         "deferred" => format!("{place} waits until {until}: {}", because(reason)),
         "skipped" => format!("{place} was skipped: {}", because(reason)),
         "rejected" => format!("{place} could not be sent: {}", because(reason)),
@@ -97,6 +98,7 @@ fn sentence(happened: &HappenedView, zone: &TimeZone) -> String {
         "unknown" => format!("{place} may or may not have been sent: {}", because(reason)),
         "converted" => format!("{place} reached its goal{}", value(reason)),
         "exited" => format!("left {place}: {}", because(reason)),
+        "completed" if reason == "holdout" => format!("completed {place}, kept for comparison"),
         "completed" if reason == "nothing_sent" => {
             format!("completed {place} without having been sent anything")
         }
@@ -105,6 +107,8 @@ fn sentence(happened: &HappenedView, zone: &TimeZone) -> String {
         "unlinked" => "is no longer linked to a LINE user".into(),
         "blocked" => "blocked the account".into(),
         "unblocked" => "unblocked the account".into(),
+        "opted_out" => format!("opted out of {}", what_of(reason)),
+        "opted_in" => format!("opted in to {} again", what_of(reason)),
         other => format!("{place} {other} {reason}"),
     }
 }
@@ -116,24 +120,61 @@ fn value(reason: &str) -> String {
     }
 }
 
-/// A reason in words; one that is not known stands for itself.
-pub(super) fn because(reason: &str) -> String {
-    let (word, object) = match reason.split_once('(') {
+/// What came of a step that is done, beside that.
+fn outcome(reason: &str) -> String {
+    let (word, object) = parts(reason);
+    match word {
+        "took" => format!(", and `{object}` follows"),
+        "none" => ", and none of its steps follow".into(),
+        "came" => ": the event came".into(),
+        "timed_out" => ": the event did not come in time".into(),
+        _ => String::new(),
+    }
+}
+
+/// What a member opted out of, or in to.
+fn what_of(reason: &str) -> String {
+    match parts(reason) {
+        ("topic", topic) => format!("`{topic}`"),
+        _ => "everything".into(),
+    }
+}
+
+/// A reason's word and its object.
+fn parts(reason: &str) -> (&str, &str) {
+    match reason.split_once('(') {
         Some((word, rest)) => (word, rest.strip_suffix(')').unwrap_or(rest)),
         None => (reason, ""),
-    };
+    }
+}
+
+/// A reason in words; one that is not known stands for itself.
+pub(super) fn because(reason: &str) -> String {
+    let (word, object) = parts(reason);
     match word {
         "again" => "it has been entered before, and `again` does not allow it now".into(),
+        "not_started" => "the scenario had not started yet".into(),
+        "ended" => "the scenario has ended".into(),
+        "silent" => "the change that asks for it came as an import, without `notify`".into(),
+        "no_room" => "the member has no room for another run".into(),
+        "too_many_at_once" => "too many runs would have started each other".into(),
         "late" => "its moment had passed by more than `late` allows".into(),
         "superseded" => "a later step was due as well, and is more useful now".into(),
         "when" => "its condition `when` was false".into(),
         "missing" => format!("`{object}` has no value"),
         "unlinked" => "no LINE user is linked to the member".into(),
         "blocked" => "the member has blocked the account".into(),
+        "opted_out" => "the member has opted out".into(),
+        "holdout" => "the member is kept for comparison".into(),
+        "cap" => "the member has had as many messages as a frequency cap allows".into(),
+        "paused" => "the scenario is paused".into(),
         "hours" => "it is outside the send hours".into(),
         "render" => format!("the message could not be made: {}", because(object)),
         "line" => format!("LINE refused it: {object}"),
         "event" => format!("the event `{object}` ended it"),
+        "segment" => "a change of the member ended it".into(),
+        "step" => "a step ended it".into(),
+        "date" => "the member has that date no more".into(),
         "goal" => "it reached its goal".into(),
         "removed" => "the scenario was removed".into(),
         "exited" => "the run had ended".into(),
@@ -159,6 +200,7 @@ fn plan_sentence(planned: &PlannedView, zone: &TimeZone) -> String {
             format!("{}  {place} is with LINE; its answer is awaited", civil(since, zone))
         }
         (_, Some(at)) => format!("{}  {place} is planned", civil(at, zone)),
+        ("if_taken", None) => format!("{:20}  {place} follows if its arm is taken", ""),
         (_, None) => format!("{:20}  {place} follows the step before it", ""),
     }
 }

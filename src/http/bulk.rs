@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Api, MAX_BODY_BYTES, Problem};
-use crate::dispatch::{Action, Answer};
+use crate::dispatch::{Action, Answer, Refused};
 
 /// Things in an array.
 const MAX_ITEMS: usize = 1_000;
@@ -58,15 +58,17 @@ struct Rejected {
     error: String,
 }
 
-/// Reads a body's things and does each; `parse` makes an action of one.
+/// Reads a body's things and does each; `parse` makes an action of one, and `refuse` says why one was
+/// refused.
 pub(super) async fn take(
     api: &Api,
     headers: &HeaderMap,
     body: Body,
     parse: impl Fn(&str) -> Result<Action, String>,
+    refuse: impl Fn(Refused) -> Problem,
 ) -> Result<Response, Problem> {
     if is_stream(headers) {
-        return take_stream(api, body, parse).await;
+        return take_stream(api, body, parse, refuse).await;
     }
     let bytes = whole(headers, body, MAX_BODY_BYTES).await?;
     let text = utf8(&bytes)?;
@@ -77,14 +79,14 @@ pub(super) async fn take(
             return Err(Problem::new(413, detail));
         }
         let mut outcome = Outcome::default();
-        hand_in(api, 0, items.iter().map(|item| Ok(item.get())), &parse, &mut outcome).await?;
+        hand_in(api, 0, items.iter().map(|item| Ok(item.get())), &parse, &refuse, &mut outcome).await?;
         return Ok(Json(outcome).into_response());
     }
     let action = parse(one(text)?).map_err(|error| Problem::new(422, error))?;
     let outcome = match api.desk.ask(action).await? {
         Answer::Done => Outcome { accepted: 1, ..Outcome::default() },
         Answer::Duplicate => Outcome { duplicates: 1, ..Outcome::default() },
-        Answer::Refused(refused) => return Err(refused.into()),
+        Answer::Refused(refused) => return Err(refuse(refused)),
     };
     Ok(Json(outcome).into_response())
 }
@@ -134,10 +136,11 @@ async fn take_stream(
     api: &Api,
     body: Body,
     parse: impl Fn(&str) -> Result<Action, String>,
+    refuse: impl Fn(Refused) -> Problem,
 ) -> Result<Response, Problem> {
     let mut lines = Lines::new(body);
     let mut outcome = Outcome::default();
-    match read_stream(api, &mut lines, &parse, &mut outcome).await {
+    match read_stream(api, &mut lines, &parse, &refuse, &mut outcome).await {
         Ok(()) => Ok(Json(outcome).into_response()),
         // what had been taken in is durable, whatever stopped the rest
         Err(Problem { status, detail }) => {
@@ -150,6 +153,7 @@ async fn read_stream(
     api: &Api,
     lines: &mut Lines,
     parse: impl Fn(&str) -> Result<Action, String>,
+    refuse: impl Fn(Refused) -> Problem,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
     let mut index = 0;
@@ -159,7 +163,7 @@ async fn read_stream(
             return Ok(());
         }
         let things = batch.iter().map(|line| line.as_deref().map_err(String::clone));
-        hand_in(api, index, things, &parse, outcome).await?;
+        hand_in(api, index, things, &parse, &refuse, outcome).await?;
         index += batch.len() as u64;
         if outcome.rejected.len() > MAX_REJECTED {
             let detail =
@@ -174,6 +178,7 @@ async fn hand_in<'a>(
     start: u64,
     items: impl Iterator<Item = Result<&'a str, String>>,
     parse: impl Fn(&str) -> Result<Action, String>,
+    refuse: impl Fn(Refused) -> Problem,
     outcome: &mut Outcome,
 ) -> Result<(), Problem> {
     let mut actions = Vec::new();
@@ -192,7 +197,7 @@ async fn hand_in<'a>(
             Answer::Done => outcome.accepted += 1,
             Answer::Duplicate => outcome.duplicates += 1,
             Answer::Refused(refused) => {
-                outcome.rejected.push(Rejected { index, error: refused.to_string() });
+                outcome.rejected.push(Rejected { index, error: refuse(refused).detail });
             }
         }
     }

@@ -35,15 +35,22 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let clock = api.clock.clone();
-    bulk::take(&api, &headers, body, move |text| parse(text, clock.now())).await
+    bulk::take(&api, &headers, body, move |text| parse(text, clock.now()), Problem::from).await
+}
+
+/// # Errors
+/// An id that is none, in words.
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    if id.is_empty() || id.len() > MAX_ID_BYTES {
+        return Err(format!("`id` must be 1 to {MAX_ID_BYTES} bytes: it is how a second arrival is known"));
+    }
+    Ok(())
 }
 
 fn parse(text: &str, now: Timestamp) -> Result<Action, String> {
     let body: EventBody =
         serde_json::from_str(text).map_err(|error| format!("the event is malformed: {error}"))?;
-    if body.id.is_empty() || body.id.len() > MAX_ID_BYTES {
-        return Err(format!("`id` must be 1 to {MAX_ID_BYTES} bytes: it is how a second arrival is known"));
-    }
+    check_id(&body.id)?;
     let name = EventName::new(&body.name).map_err(|error| error.to_string())?;
     if name.is_reserved() {
         return Err(format!(

@@ -30,7 +30,7 @@ struct MemberBody {
     /// Take the LINE user away from another member.
     #[serde(default, rename = "move")]
     take_over: bool,
-    /// Let scenarios hear of the link and of the change; silent otherwise.
+    /// Let scenarios hear of the link and of the change, so that it may start them; silent otherwise.
     #[serde(default)]
     notify: bool,
 }
@@ -73,7 +73,7 @@ pub(super) async fn put_many(
         let member = MemberId::new(id).map_err(|error| error.to_string())?;
         action(member, body, clock.now())
     };
-    bulk::take(&api, &headers, body, parse).await
+    bulk::take(&api, &headers, body, parse, Problem::from).await
 }
 
 fn parse(text: &str) -> Result<MemberBody, String> {
@@ -132,7 +132,7 @@ pub(super) async fn erase(State(api): State<Api>, Segment(id): Segment) -> Resul
     }
 }
 
-fn member_id(text: &str) -> Result<MemberId, Problem> {
+pub(super) fn member_id(text: &str) -> Result<MemberId, Problem> {
     MemberId::new(text).map_err(|error| Problem::new(422, error.to_string()))
 }
 
@@ -163,6 +163,7 @@ pub fn view(file: &MemberFile) -> Value {
             Friendship::Friend => "friend",
             Friendship::Blocked => "blocked",
         }),
+        "opted_out": { "all": file.opted_out.all, "topics": file.opted_out.topics },
         "enrollments": enrollments.collect::<Vec<_>>(),
     })
 }

@@ -3,11 +3,13 @@
 mod access;
 mod daemon;
 mod deliveries;
+mod enrollments;
 mod events;
 mod failures;
 mod members;
 mod monitor;
 mod openapi;
+mod optouts;
 mod scenarios;
 mod streams;
 mod webhook;

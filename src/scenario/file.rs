@@ -108,7 +108,7 @@ pub struct EnterItem {
     pub key: Option<ExpressionText>,
     /// Whether a member may enter again: never (default), after_exit, always, or a cool-down such as 90d.
     #[schemars(extend(
-        "pattern" = "^(never|after_exit|always|[1-9][0-9]*(s|m|h|d|w|mo|y))$",
+        "pattern" = "^(never|after_exit|always|0*[1-9][0-9]*(s|m|h|d|w|mo|y))$",
         "examples" = ["never", "after_exit", "always", "90d"],
         "x-kind" = "duration",
     ))]

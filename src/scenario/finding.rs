@@ -166,6 +166,10 @@ pub const CODES: &[(&str, &str)] = &[
 
 /// The candidate that a misspelt word most likely means; none if nothing is near.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // longer than any name, and the comparison takes time by its length
+    if word.len() > 100 {
+        return None;
+    }
     // one slip in a short word, two or three in a long one
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     let folded = word.to_lowercase();

@@ -20,6 +20,10 @@ use crate::scenario::finding::did_you_mean;
 /// Steps of work that one evaluation may take; a plain template takes tens.
 const FUEL: u64 = 100_000;
 
+/// The most words and signs of one expression, and the most pieces of code of one template. minijinja
+/// recurses over chains such as `a + a + …`, and its stack must not end before they do.
+const MAX_CODE: usize = 1_000;
+
 /// The names that expressions and templates may start from.
 pub const ROOTS: [&str; 5] = ["member", "event", "enrollment", "anchor", "now"];
 
@@ -135,6 +139,7 @@ impl Builder {
     /// # Errors
     /// The text is not an expression, or uses a filter, test or function that does not exist.
     pub fn expression(&mut self, source: &str) -> Result<Expression, SyntaxError> {
+        refuse_endless(source, 0..source.len())?;
         self.environment.compile_expression_owned(source.to_owned()).map_err(|e| syntax_error(&e))?;
         self.check_calls(source, 0..source.len())?;
         self.expressions.push(source.to_owned());
@@ -148,7 +153,11 @@ impl Builder {
     }
 
     /// The names that an expression uses, dotted as far as they are literal: `member.plan`.
+    /// None in one that does not compile.
     pub fn names_in_expression(&self, source: &str) -> BTreeSet<String> {
+        if refuse_endless(source, 0..source.len()).is_err() {
+            return BTreeSet::new();
+        }
         match self.environment.compile_expression_owned(source.to_owned()) {
             Ok(expression) => expression.undeclared_variables(true).into_iter().collect(),
             Err(_) => BTreeSet::new(),
@@ -156,7 +165,11 @@ impl Builder {
     }
 
     /// The names that a template uses, dotted as far as they are literal.
+    /// None in one that does not compile.
     pub fn names_in_template(&self, source: &str) -> BTreeSet<String> {
+        if refuse_endless_template(source).is_err() {
+            return BTreeSet::new();
+        }
         match self.environment.template_from_named_str("", source) {
             Ok(template) => template.undeclared_variables(true).into_iter().collect(),
             Err(_) => BTreeSet::new(),
@@ -173,6 +186,7 @@ impl Builder {
     /// # Errors
     /// The text is not a template, or uses a filter or test that does not exist.
     pub fn check_template(&self, source: &str) -> Result<(), SyntaxError> {
+        refuse_endless_template(source)?;
         self.environment.template_from_named_str("", source).map_err(|e| syntax_error(&e))?;
         code_in_template(source).into_iter().try_for_each(|code| self.check_calls(source, code))
     }
@@ -259,6 +273,42 @@ impl Builder {
                 .collect(),
         }))
     }
+}
+
+/// Refuses code of more than [`MAX_CODE`] words and signs before minijinja sees it.
+fn refuse_endless(source: &str, code: Range<usize>) -> Result<(), SyntaxError> {
+    let mut at = code.start;
+    let mut count = 0;
+    while at < code.end {
+        let length = token_length(&source[at..code.end]);
+        if !source[at..at + length].trim().is_empty() {
+            count += 1;
+        }
+        if count > MAX_CODE {
+            return Err(SyntaxError {
+                message: format!("it has more than {MAX_CODE} words and signs"),
+                range: Some(at..at + length),
+                line: None,
+                help: None,
+            });
+        }
+        at += length;
+    }
+    Ok(())
+}
+
+/// As [`refuse_endless`], and refuses more than [`MAX_CODE`] pieces of code.
+fn refuse_endless_template(source: &str) -> Result<(), SyntaxError> {
+    let pieces = code_in_template(source);
+    if let Some(piece) = pieces.get(MAX_CODE) {
+        return Err(SyntaxError {
+            message: format!("it has more than {MAX_CODE} pieces of code"),
+            range: Some(piece.clone()),
+            line: None,
+            help: None,
+        });
+    }
+    pieces.into_iter().try_for_each(|piece| refuse_endless(source, piece))
 }
 
 /// A filter or a test used in a source text.
@@ -370,10 +420,11 @@ impl CallKind {
 fn code_in_template(source: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some(opening) = source[from..].find("{{").into_iter().chain(source[from..].find("{%")).min() {
-        let comment = source[from..].find("{#").filter(|comment| *comment < opening);
-        if let Some(comment) = comment {
-            from = source[from + comment..].find("#}").map_or(source.len(), |end| from + comment + end + 2);
+    let opens = |at: usize| source.as_bytes().get(at + 1).is_some_and(|next| b"{%#".contains(next));
+    // one pass: looking for each mark by itself takes the square of the length
+    while let Some((opening, _)) = source[from..].match_indices('{').find(|(at, _)| opens(from + at)) {
+        if source[from + opening..].starts_with("{#") {
+            from = source[from + opening..].find("#}").map_or(source.len(), |end| from + opening + end + 2);
             continue;
         }
         let start = from + opening + 2;

@@ -12,9 +12,9 @@ use crate::scenario::{Hours, Offset};
 pub const MAX_OFFSET_DAYS: i64 = 3_660;
 
 /// The pattern of [`offset`], for editors.
-pub const OFFSET_PATTERN: &str = "^[1-9][0-9]*(s|m|h|d|w|mo|y)$";
+pub const OFFSET_PATTERN: &str = "^0*[1-9][0-9]*(s|m|h|d|w|mo|y)$";
 /// The pattern of [`fixed`], for editors.
-pub const FIXED_PATTERN: &str = "^[1-9][0-9]*(s|m|h|d|w)$";
+pub const FIXED_PATTERN: &str = "^0*[1-9][0-9]*(s|m|h|d|w)$";
 /// The pattern of [`time`], for editors.
 pub const TIME_PATTERN: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// The pattern of [`hours`], for editors.

@@ -184,10 +184,11 @@ pub fn decode(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opt
     match std::str::from_utf8(bytes) {
         Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned()),
         Err(error) => {
-            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            let place = Place { file: Arc::clone(file), line, column };
+            let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            let before = before.strip_prefix('\u{feff}').unwrap_or(before);
+            let starts = line_starts(before);
+            let column = before[starts[starts.len() - 1]..].chars().count() + 1;
+            let place = Place { file: Arc::clone(file), line: starts.len(), column };
             findings.push(
                 Finding::error(&place, "not-utf8", "the file is not UTF-8 text")
                     .help("save it as UTF-8 in the editor"),
@@ -199,9 +200,11 @@ pub fn decode(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opt
 
 /// saphyr counts lines from 1, columns from 0; a mark at the very end may lie past the last line.
 fn place_at(file: &Arc<str>, text: &str, line: usize, column: usize) -> Place {
-    let last = text.lines().count().max(1);
+    let starts = line_starts(text);
+    // what stands behind the last line break is a line only if there is anything
+    let last = starts.iter().filter(|start| **start < text.len()).count().max(1);
     if line > last {
-        let end = text.lines().last().unwrap_or_default().chars().count();
+        let end = text[starts[last - 1]..].trim_end_matches(['\r', '\n']).chars().count();
         return Place { file: Arc::clone(file), line: last, column: end + 1 };
     }
     Place { file: Arc::clone(file), line: line.max(1), column: column + 1 }
@@ -236,8 +239,14 @@ fn floor_char_boundary(text: &str, byte: usize) -> usize {
     byte
 }
 
+/// Where lines start, as YAML counts them: a lone carriage return ends one as well.
 fn line_starts(text: &str) -> Vec<usize> {
-    std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect()
+    let ends_a_line = |at: usize| match text.as_bytes()[at] {
+        b'\n' => true,
+        b'\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    std::iter::once(0).chain((0..text.len()).filter(|at| ends_a_line(*at)).map(|at| at + 1)).collect()
 }
 
 /// Builds the tree from the parser's events, without recursion.

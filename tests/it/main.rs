@@ -11,5 +11,6 @@ mod power;
 mod process;
 mod promises;
 mod readme;
+mod reference;
 mod tidy;
 mod timelines;

@@ -141,6 +141,48 @@ async fn what_a_restored_store_may_have_sent_is_in_doubt_until_an_operator_settl
     assert_eq!(said, "no delivery is in doubt\n");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_has_a_member_enter_and_notes_what_they_do_not_want() {
+    let (sandbox, _folder, mut daemon) = started().await;
+    let enroll = ["scenario", "enroll", "hello", "m1", "--event-data", r#"{"round":"by hand"}"#];
+    let (code, said) = command(&daemon, &[&enroll[..], &["--id", "1"]].concat()).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("m1 entered hello;"), "{said}");
+    until("the push", async || (sandbox.stats().receipts == 1).then_some(())).await;
+    let (code, said) = command(&daemon, &[&enroll[..], &["--id", "1"]].concat()).await;
+    assert_eq!((code, said.as_str()), (0, "nothing to do: m1 entered hello by this id before\n"));
+    let (code, said) = command(&daemon, &enroll).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("(again)") && said.contains("`again: never`"), "{said}");
+    let (code, said) = command(&daemon, &["scenario", "enroll", "nothing", "m1"]).await;
+    assert_eq!((code, said.as_str()), (1, "amadare: the daemon says: there is no such scenario\n"));
+    let (code, said) = command(&daemon, &["scenario", "enroll", "hello", "m1", "--event-data", "[]"]).await;
+    assert_eq!(code, 2, "{said}");
+
+    let (code, said) = command(&daemon, &["member", "optout", "m1", "--topic", "news"]).await;
+    assert_eq!((code, said.as_str()), (0, "m1 is opted out of news\n"));
+    let (_, said) = command(&daemon, &["member", "optout", "m1"]).await;
+    assert_eq!(said, "m1 is opted out of everything\n");
+    let (code, said) = command(&daemon, &[&enroll[..], &["--key", "more"]].concat()).await;
+    assert_eq!(code, 0, "{said}");
+    let (_, said) = command(&daemon, &["explain", "m1", "hello"]).await;
+    assert!(said.contains("hello/only was skipped: the member has opted out"), "{said}");
+    // an opt-out is shown, and lasts, whether a daemon runs or not
+    daemon.kill();
+    let (_, said) = command(&daemon, &["member", "show", "m1"]).await;
+    let shown: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(shown["opted_out"], serde_json::json!({ "all": true, "topics": ["news"] }));
+    for arguments in [&enroll[..], &["member", "optout", "m1"], &["member", "optin", "m1"]] {
+        let (code, said) = command(&daemon, arguments).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("no daemon answers") && said.contains("by a running one"), "{said}");
+    }
+    daemon.start().await;
+    let (_, said) = command(&daemon, &["member", "optin", "m1"]).await;
+    assert_eq!(said, "m1 is opted out of nothing\n");
+    assert_eq!(texts(&sandbox), ["by hand"]);
+}
+
 #[test]
 fn a_backup_without_a_store_and_a_restore_without_a_backup_say_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();

@@ -110,7 +110,15 @@ pub(super) struct Daemon {
     http: reqwest::Client,
     happened: watch::Receiver<Vec<Happened>>,
     pushed: watch::Receiver<Vec<Arc<Parcel>>>,
+    line: Line,
     running: Option<Running>,
+}
+
+/// What LINE does to what it gets: it accepts, or it throttles and counts how often.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    throttles: Arc<AtomicBool>,
+    throttled: watch::Sender<usize>,
 }
 
 impl Daemon {
@@ -119,8 +127,13 @@ impl Daemon {
     }
 
     pub(super) async fn on(store: Arc<dyn Store>) -> Daemon {
+        Daemon::with(store, &[]).await
+    }
+
+    /// One with more scenarios than the usual ones, each a file's name and text.
+    pub(super) async fn with(store: Arc<dyn Store>, more: &[(&str, &str)]) -> Daemon {
         let clock = Clock::manual(start());
-        let scenarios = scenarios();
+        let scenarios = scenarios(more);
         let opening = Opening {
             scenarios: Arc::clone(&scenarios),
             channel: "channel".into(),
@@ -143,7 +156,8 @@ impl Daemon {
         })
         .unwrap();
         let (sent, pushed) = watch::channel(Vec::new());
-        tokio::spawn(accept_all(to_send, running.desk.clone(), sent));
+        let line = Line::default();
+        tokio::spawn(answer_all(to_send, running.desk.clone(), line.clone(), sent));
         let api = Api::new(Inner {
             desk: running.desk.clone(),
             store,
@@ -158,7 +172,7 @@ impl Daemon {
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, router(api.clone()), std::future::pending()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Daemon { clock, api, address, http, happened, pushed, running: Some(running) }
+        Daemon { clock, api, address, http, happened, pushed, line, running: Some(running) }
     }
 
     pub(super) fn configure_key(&self, key: &str) {
@@ -228,6 +242,18 @@ impl Daemon {
         waited.unwrap_or_else(|_| panic!("{member} was not {} {count} times", what.word()));
     }
 
+    /// Lets LINE throttle whatever it gets from now on.
+    pub(super) fn throttle(&self) {
+        self.line.throttles.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the turns have been told of an attempt that was throttled.
+    pub(super) async fn until_throttled(&self) {
+        let mut throttled = self.line.throttled.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, throttled.wait_for(|count| *count > 0)).await;
+        waited.expect("LINE has throttled nothing").unwrap();
+    }
+
     /// Texts of the pushes so far, each with whom it went to.
     pub(super) fn pushed(&self) -> Vec<(String, String)> {
         let texts = self.pushed.borrow();
@@ -263,15 +289,21 @@ impl Drop for Daemon {
     }
 }
 
-pub(super) fn scenarios() -> Arc<ScenarioSet> {
-    let files = SCENARIOS.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
-    let loaded = load(&Sources::from_files(files.to_vec()), &Defaults::default());
+fn scenarios(more: &[(&str, &str)]) -> Arc<ScenarioSet> {
+    let files =
+        SCENARIOS.iter().chain(more).map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
+    let loaded = load(&Sources::from_files(files), &Defaults::default());
     Arc::new(loaded.set.expect("the scenarios of the tests are well-formed"))
 }
 
-async fn accept_all(mut to_send: Errands, desk: Desk, sent: watch::Sender<Vec<Arc<Parcel>>>) {
+async fn answer_all(mut to_send: Errands, desk: Desk, line: Line, sent: watch::Sender<Vec<Arc<Parcel>>>) {
     while let Some(Errand { parcel, .. }) = to_send.next().await {
         let retry_key = parcel.retry_key;
+        if line.throttles.load(Ordering::SeqCst) {
+            desk.tell(Action::Attempted { retry_key, attempted: Attempted::Throttled });
+            line.throttled.send_modify(|count| *count += 1);
+            continue;
+        }
         sent.send_modify(|all| all.push(parcel));
         desk.tell(Action::Attempted { retry_key, attempted: Attempted::Accepted });
     }

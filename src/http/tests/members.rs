@@ -15,7 +15,8 @@ async fn a_member_is_put_shown_and_forgotten() {
     daemon.get("/v1/members/m1").await.problem(404, "there is no such member");
     let body = json!({ "id": "m1", "attributes": { "name": "Alice", "n": 1 }, "tags": ["b", "a", "b"], "line_user_id": ALICE });
     let expected = json!({ "id": "m1", "attributes": { "name": "Alice", "n": 1 }, "tags": ["a", "b"],
-        "line_user_id": ALICE, "friendship": "unknown", "enrollments": [] });
+        "line_user_id": ALICE, "friendship": "unknown",
+        "opted_out": { "all": false, "topics": [] }, "enrollments": [] });
     assert_eq!(daemon.put("/v1/members/m1", &body).await.ok(), expected);
     assert_eq!(daemon.get("/v1/members/m1").await.ok(), expected);
     assert_eq!(daemon.put("/v1/members/m1", &json!({})).await.ok(), expected);

@@ -146,3 +146,21 @@ fn filters_and_tests_must_exist() {
         assert_eq!(error.as_deref(), message, "{source}");
     }
 }
+
+/// Found with the fuzz targets: at 240 KB each of these used up the stack, which ends the process.
+#[test]
+fn chains_without_end_are_refused_and_long_ones_compile() {
+    let chains =
+        [("a", "+a"), ("a", " and a"), ("a", ".a"), ("a", "[0]"), ("a", "|abs"), ("a", " is odd"), ("", "-")];
+    for (start, link) in chains {
+        let mut builder = Builder::new(tokyo());
+        let endless = format!("{start}{}", link.repeat(50_000));
+        assert!(builder.expression(&endless).is_err(), "{link}");
+        assert!(builder.names_in_expression(&endless).is_empty(), "{link}");
+        assert!(builder.check_template(&format!("{{{{ {endless} }}}}")).is_err(), "{link}");
+    }
+    let long = format!("1{} == 499", "+1".repeat(498));
+    assert_eq!(test(&long, json!({}), json!({})), "true");
+    let branches = format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(20_000));
+    assert!(Builder::new(tokyo()).check_template(&branches).is_err());
+}

@@ -66,3 +66,16 @@ proptest::proptest! {
         }
     }
 }
+
+/// Found by fuzzing: findings stood in lines that the file does not have, or beyond their end.
+#[test]
+fn a_lone_carriage_return_ends_a_line() {
+    assert_eq!(place_of("u: 1\rt: 'あX'\r", 'X'), (2, 6));
+    let places = |bytes: &[u8]| {
+        let mut findings = Vec::new();
+        parse(&"f".into(), bytes, &mut findings);
+        findings.iter().map(|finding| (finding.line, finding.column)).collect::<Vec<_>>()
+    };
+    assert_eq!(places(b"a: 1\rbc\xff"), [(2, 3)]);
+    assert_eq!(places(b"\xef\xbb\xbfab\xff"), [(1, 3)]);
+}
