@@ -106,6 +106,7 @@ fn files(scenario: &ScenarioId, now: Timestamp) -> Vec<MemberFile> {
                 reached_at: now,
                 held_out: false,
                 dated: false,
+                kept_until: None,
                 now: Standing::Waiting { until: now },
                 ended: None,
             });

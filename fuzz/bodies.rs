@@ -172,7 +172,7 @@ pub(crate) fn written(data: &[u8]) {
 
 /// The pushes of a scenario, each with the id of its step.
 fn every_push(scenario: &Scenario) -> impl Iterator<Item = (&str, &Messages)> {
-    scenario.steps.iter().map(|step| (step.id.as_str(), &step.messages))
+    scenario.steps.iter().filter_map(|step| Some((step.id.as_str(), step.messages()?)))
 }
 
 /// Evaluates whatever a scenario has to evaluate.
@@ -183,7 +183,7 @@ fn evaluate_all(scenario: &Scenario, names: &Names) {
         .chain(scenario.goal.iter().map(|goal| goal.condition))
         .chain(scenario.steps.iter().map(|step| step.condition));
     for condition in conditions.flatten() {
-        let _ = scenario.program.test(condition, names);
+        drop(scenario.program.test(condition, names));
     }
     let expressions = (scenario.enter.iter().map(|enter| enter.key))
         .chain(scenario.update.iter().map(|update| update.key))
@@ -191,7 +191,7 @@ fn evaluate_all(scenario: &Scenario, names: &Names) {
         .chain(scenario.goal.iter().flat_map(|goal| [goal.key, goal.value]))
         .chain([scenario.anchor]);
     for expression in expressions.flatten() {
-        let _ = scenario.program.text(expression, names);
+        drop(scenario.program.text(expression, names));
     }
 }
 

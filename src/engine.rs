@@ -88,6 +88,8 @@ pub enum Input {
     Told { event: Event, friendship: Friendship },
     /// The shop's own knowledge of the member.
     Change(Change),
+    /// Only what a member wants to get, where there is no room for what scenarios would do.
+    Opt(OptChange),
     /// Somebody's wish that the member enters a scenario.
     Enroll(Enroll),
     /// A moment on the clock that a trigger of a scenario, by its index, names.
@@ -167,6 +169,10 @@ pub fn take(
             Taken::Changed
         }
         Input::Change(change) => turn.change(change)?,
+        Input::Opt(opt) => {
+            turn.opt(opt);
+            Taken::Changed
+        }
         Input::Enroll(wish) => turn.enroll_by_hand(wish)?,
         Input::Tick { scenario, trigger, at } => {
             turn.tick(scenario, *trigger, *at);
@@ -189,7 +195,7 @@ pub fn take(
         };
         match turn.member_changed(&before, told) {
             // a block or a link is taken in even where there is no room for what scenarios would do
-            Err(_) if matches!(input, Input::Told { .. }) => {}
+            Err(_) if matches!(input, Input::Told { .. } | Input::Opt(_)) => {}
             other => other?,
         }
     }
@@ -339,7 +345,8 @@ impl Turn<'_> {
                 self.advance_enrollment(index);
                 index += 1;
             }
-            self.file.enrollments.retain(|run| !is_over(run));
+            let now = self.context.now;
+            self.file.enrollments.retain(|run| !is_over(run, now));
             // a step may have changed a date, and a run by a yearly date that is over leaves room for the next
             let is_settled =
                 Arc::ptr_eq(&before.0, &self.file.attributes) && before.1 == self.file.enrollments.len();
@@ -713,7 +720,11 @@ impl Turn<'_> {
             // an answer to a message that LINE has yet to acknowledge: the run goes on from that message
             return;
         }
-        run.reached_at = now;
+        run.reached_at = match how {
+            // what is passed over before the entry itself brings nothing after it forward
+            Settlement::Late | Settlement::Skipped => run.reached_at.max(now),
+            _ => now,
+        };
         run.now = Standing::Waiting { until: now };
     }
 
@@ -728,6 +739,11 @@ impl Turn<'_> {
     fn complete(&mut self, scenario: &Scenario, index: usize) {
         let run = &mut self.file.enrollments[index];
         run.ended = Some(Ended::Completed);
+        let converts_until = (scenario.goal.iter())
+            .filter_map(|goal| goal.within.as_ref())
+            .map(|within| schedule::shift(run.entered_at, within, &scenario.zone));
+        let moves_until = (scenario.anchor.is_some() && !scenario.update.is_empty()).then_some(run.anchor);
+        run.kept_until = converts_until.chain(moves_until).max().filter(|until| *until > self.context.now);
         let sent = run
             .steps
             .iter()
@@ -834,13 +850,14 @@ fn whole_ms(instant: Timestamp) -> Option<Timestamp> {
     Timestamp::from_millisecond(instant.as_millisecond()).ok()
 }
 
-/// True for an enrollment that has ended, has nothing in flight and leaves no question open.
-fn is_over(run: &Enrollment) -> bool {
+/// True for an enrollment that has ended, has nothing in flight, leaves no question open and nothing to
+/// come.
+fn is_over(run: &Enrollment, now: Timestamp) -> bool {
     let is_open = |record: &StepRecord| match record.settled {
         Some(settled) => settled.how == Settlement::Unknown,
         None => record.resent_at.is_some() && run.ended == Some(Ended::Completed),
     };
-    !run.is_live() && run.now.is_waiting() && !run.steps.iter().any(is_open)
+    !run.is_live() && run.now.is_waiting() && !run.is_kept(now) && !run.steps.iter().any(is_open)
 }
 
 /// The step of a completed run that an operator wants sent again.

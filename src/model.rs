@@ -391,6 +391,9 @@ pub struct Enrollment {
     /// True if a date of the member planned it: it moves and ends with that date.
     pub dated: bool,
     pub now: Standing,
+    /// Until when one that was completed can still convert, or be taken up again by an update; none if it
+    /// cannot.
+    pub kept_until: Option<Timestamp>,
     /// None while it lives. One that has ended is kept while a delivery is in flight, or as long as the
     /// fate of one is unknown and nobody has settled it.
     pub ended: Option<Ended>,
@@ -399,6 +402,11 @@ pub struct Enrollment {
 impl Enrollment {
     pub fn is_live(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// True if it was completed and can still convert, or be taken up again by an update, at `now`.
+    pub fn is_kept(&self, now: Timestamp) -> bool {
+        self.ended == Some(Ended::Completed) && self.kept_until.is_some_and(|until| now < until)
     }
 }
 
@@ -692,7 +700,7 @@ pub mod limits {
     /// Keys per member whose entries are remembered apart; with more, the oldest that have no live
     /// enrollment are folded into one ordinal, and may be entered again.
     pub const ENTRIES: usize = 200;
-    /// Topics that one member may have opted out of.
+    /// Topics that one member may have opted out of; who opts out of more has opted out of everything.
     pub const OPT_OUTS: usize = 50;
     /// Happenings kept in the member file before they are moved into a history row.
     pub const JOURNAL: usize = 24;

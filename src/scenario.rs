@@ -77,9 +77,12 @@ impl Scenario {
         self.steps.iter().find(|step| step.id == *id)
     }
 
-    /// The rule by which steps and the API start it, where no event does: that of the first trigger.
-    pub fn first_trigger(&self) -> &Enter {
-        self.enter.first().expect("a scenario has a trigger")
+    /// The rule by which steps of other scenarios and the API start it: its own for that, or else its first.
+    /// None where only a date of the member does: without it a run would take today for the date.
+    pub fn rule_by_hand(&self) -> Option<&Enter> {
+        let by_date = |enter: &&Enter| matches!(enter.trigger, Trigger::Date { .. });
+        (self.enter.iter().find(|enter| matches!(enter.trigger, Trigger::Manual)))
+            .or_else(|| self.enter.iter().find(|enter| !by_date(enter)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -18,6 +18,7 @@ use crate::dispatch::{Action, Answer, Whom};
 use crate::engine::Change;
 use crate::engine::change::LinkChange;
 use crate::model::{Attributes, Event, EventName, Friendship, LineUserId, Link, MemberId, What};
+use crate::scenario::load::scenarios_entered;
 use crate::scenario::{Defaults, ScenarioSet, Trigger};
 use crate::store::MemoryStore;
 
@@ -57,6 +58,9 @@ struct InputLine {
     friend: Option<bool>,
 }
 
+/// Files looked at for scenarios that steps enter.
+const MAX_ENTERED: usize = 100;
+
 /// The words that `simulate` prints; what else the timeline knows is not part of its contract.
 const PRINTED: [What; 8] = [
     What::Enrolled,
@@ -70,7 +74,7 @@ const PRINTED: [What; 8] = [
 ];
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let set = check::load_for_use(std::slice::from_ref(&options.scenario), &Defaults::default())?;
+    let set = check::load_for_use(&with_those_it_enters(&options.scenario), &Defaults::default())?;
     let input = std::fs::read_to_string(&options.events)
         .map_err(|error| Failure::problem(format!("cannot read {}: {error}", options.events.display())))?;
     let scenarios = Arc::new(set);
@@ -82,7 +86,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         let what = line.what.happening.what;
         // for a reader also why an event started nothing; for programs what was promised them
         let is_text = matches!(options.format, Format::Text);
-        let for_readers = is_text && matches!(what, What::NotEnrolled | What::Moved);
+        let for_readers = is_text && matches!(what, What::NotEnrolled | What::Moved | What::Done);
         if !PRINTED.contains(&what) && !for_readers {
             continue;
         }
@@ -108,6 +112,25 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         eprintln!("nobody entered; the scenario enters {}", names.join(", "));
     }
     Ok(())
+}
+
+/// The file, and those beside it that its steps enter, and theirs.
+fn with_those_it_enters(scenario: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![scenario.to_owned()];
+    let mut looked_at = 0;
+    while let Some(path) = paths.get(looked_at)
+        && looked_at < MAX_ENTERED
+    {
+        looked_at += 1;
+        let Ok(bytes) = std::fs::read(path) else { continue };
+        for id in scenarios_entered(&path.to_string_lossy(), &bytes) {
+            let beside = scenario.with_file_name(format!("{id}.yaml"));
+            if beside.is_file() && !paths.contains(&beside) {
+                paths.push(beside);
+            }
+        }
+    }
+    paths
 }
 
 /// Runs the input through the real engine.

@@ -567,7 +567,16 @@ impl<'a> Work<'a> {
             }
             Action::Change { member, change, link } => {
                 let id = self.resolve(&member)?;
-                self.change(&id, change, link)?
+                let opt = change.opt.clone();
+                let answer = self.change(&id, change, link)?;
+                match (&answer, opt) {
+                    // the wish to get nothing has always room
+                    (Answer::Refused(Refused::Bound(Refusal::MemberFileFull { .. })), Some(opt)) => {
+                        self.carry_on(&id, &Input::Opt(opt))?;
+                        Answer::Done
+                    }
+                    _ => answer,
+                }
             }
             Action::Enroll { member, wish } => {
                 let id = self.resolve(&member)?;

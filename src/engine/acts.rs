@@ -238,7 +238,9 @@ fn awaiting<'a>(scenario: &'a Scenario, run: &Enrollment, now: Timestamp) -> Opt
 
 /// Until when a run waits at a step that it has reached.
 pub(super) fn deadline(scenario: &Scenario, step: &Step, run: &Enrollment, awaited: &WaitFor) -> Timestamp {
-    schedule::shift(schedule::slot(scenario, step, run).due, &awaited.within, &scenario.zone)
+    // a step that was reached later than its own moment waits from then on
+    let reached = schedule::slot(scenario, step, run).due.max(run.reached_at);
+    schedule::shift(reached, &awaited.within, &scenario.zone)
 }
 
 /// The JSON object that a document becomes.

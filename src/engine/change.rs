@@ -21,7 +21,8 @@ pub struct Change {
     /// What scenarios hear if the link has changed.
     pub event: Option<Box<Event>>,
     pub opt: Option<OptChange>,
-    /// True if no scenario is to start by it, as in an import.
+    /// True if no `segment` is to start a scenario by it, as in an import. A date is followed all the same:
+    /// what it plans is for its day.
     pub silent: bool,
 }
 
@@ -57,7 +58,7 @@ impl Turn<'_> {
             return Err(Refusal::AttributesTooLarge { size_bytes });
         }
         if let Some(opt) = &change.opt {
-            self.opt(opt)?;
+            self.opt(opt);
         }
         let linked_before = self.file.link.as_ref().map(|link| link.user.clone());
         match &change.link {
@@ -74,7 +75,8 @@ impl Turn<'_> {
         Ok(Taken::Changed)
     }
 
-    fn opt(&mut self, opt: &OptChange) -> Result<(), Refusal> {
+    /// Notes what the member wants. More topics than are noted apart are everything.
+    pub(super) fn opt(&mut self, opt: &OptChange) {
         let before = self.file.opted_out.clone();
         let out = &mut self.file.opted_out;
         let (what, topic) = match opt {
@@ -96,14 +98,14 @@ impl Turn<'_> {
             }
         };
         if out.topics.len() > limits::OPT_OUTS {
-            return Err(Refusal::TooManyTopics);
+            out.all = true;
+            out.topics.clear();
         }
         if *out != before {
             let at = self.context.now;
             let reason = topic.map(|topic| Arc::from(format!("topic({topic})")));
             self.record(Happening { at, what, scenario: None, step: None, reason, until: None });
         }
-        Ok(())
     }
 
     /// The size of attributes and tags as JSON, in bytes.
@@ -155,6 +157,16 @@ impl Turn<'_> {
         join_entries(&mut self.file.entries, &provisional.entries);
         fold_entries(self.file);
         for theirs in &provisional.enrollments {
+            let is_same = |own: &Enrollment| own.scenario == theirs.scenario && own.key == theirs.key;
+            let mut theirs = theirs.clone();
+            // of two under one key, updates and goals mean the one that lives
+            if !theirs.is_live() && self.file.enrollments.iter().any(is_same) {
+                theirs.kept_until = None;
+            } else {
+                let kept = self.file.enrollments.iter_mut().filter(|own| is_same(own) && !own.is_live());
+                kept.for_each(|own| own.kept_until = None);
+            }
+            let theirs = &theirs;
             let own = (self.file.enrollments.iter())
                 .position(|own| own.scenario == theirs.scenario && own.key == theirs.key && own.is_live());
             match own {
@@ -198,7 +210,7 @@ impl Turn<'_> {
             record.settled.get_or_insert(Settled { at, how: Settlement::Skipped });
         }
         let other = Enrollment { ended: other.ended.or(Some(Ended::Exited)), ..other };
-        if !is_over(&other) {
+        if !is_over(&other, self.context.now) {
             self.file.enrollments.push(other);
         }
         self.file.enrollments[own] = kept;

@@ -145,6 +145,7 @@ impl Turn<'_> {
             reached_at: anchor,
             held_out: super::acts::is_held_out(scenario, self.file),
             dated: true,
+            kept_until: None,
             now: Standing::Waiting { until: self.context.now },
             ended: None,
         }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{Taken, Turn, acts, member_scope, schedule, whole_ms};
 use crate::model::{
-    Attributes, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening, MemberFile,
-    ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
+    Attributes, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening,
+    MemberFile, ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
 };
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, Expression, Failure, Names, Scope, parse_instant};
@@ -25,8 +25,6 @@ pub enum Refusal {
     AttributesTooLarge { size_bytes: usize },
     #[error("the member has {} runs that have not ended; no more can start", limits::LIVE_ENROLLMENTS)]
     TooManyEnrollments,
-    #[error("a member can opt out of at most {} topics; opt out of everything instead", limits::OPT_OUTS)]
-    TooManyTopics,
     /// The scenario's own rules do not let the member enter.
     #[error("the member cannot enter: {reason}")]
     NotEnrolled { reason: String },
@@ -165,8 +163,31 @@ impl Turn<'_> {
         key: Option<Expression>,
         data: &Arc<Attributes>,
     ) -> Vec<usize> {
+        self.matching_of(scenario, condition, key, data, Enrollment::is_live)
+    }
+
+    /// As [`Turn::matching`], with those that were completed and can still convert or be taken up again.
+    fn matching_or_kept(
+        &self,
+        scenario: &Scenario,
+        condition: Option<Condition>,
+        key: Option<Expression>,
+        data: &Arc<Attributes>,
+    ) -> Vec<usize> {
+        let now = self.context.now;
+        self.matching_of(scenario, condition, key, data, |run| run.is_live() || run.is_kept(now))
+    }
+
+    fn matching_of(
+        &self,
+        scenario: &Scenario,
+        condition: Option<Condition>,
+        key: Option<Expression>,
+        data: &Arc<Attributes>,
+        is_meant: impl Fn(&Enrollment) -> bool,
+    ) -> Vec<usize> {
         let runs = self.file.enrollments.iter().enumerate();
-        runs.filter(|(_, run)| run.scenario == scenario.id && run.is_live())
+        runs.filter(|(_, run)| run.scenario == scenario.id && is_meant(run))
             .filter(|(_, run)| {
                 let names = self.names_of(run, data);
                 let holds = |condition| scenario.program.test(condition, &names).unwrap_or(false);
@@ -186,7 +207,7 @@ impl Turn<'_> {
         at: Timestamp,
         data: &Arc<Attributes>,
     ) {
-        for index in self.matching(scenario, goal.condition, goal.key, data) {
+        for index in self.matching_or_kept(scenario, goal.condition, goal.key, data) {
             let run = &self.file.enrollments[index];
             let names = self.names_of(run, data);
             let in_time = goal
@@ -197,6 +218,7 @@ impl Turn<'_> {
                 let value = goal.value.map(|value| scenario.program.text(value, &names));
                 let value = value.and_then(Result::ok).map(|value| format!("value({value})"));
                 self.note(index, What::Converted, value.as_deref(), None);
+                self.file.enrollments[index].kept_until = None;
                 self.verdict.converted.push(index);
             }
         }
@@ -217,7 +239,7 @@ impl Turn<'_> {
         update: &Update,
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
-        for index in self.matching(scenario, update.condition, update.key, data) {
+        for index in self.matching_or_kept(scenario, update.condition, update.key, data) {
             let run = &mut self.file.enrollments[index];
             let merged = Arc::make_mut(&mut run.event);
             merged.extend(data.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -225,7 +247,8 @@ impl Turn<'_> {
             if size_bytes > limits::EVENT_DATA_BYTES {
                 return Err(Refusal::EventDataTooLarge { size_bytes });
             }
-            let Some(anchor) = scenario.anchor else { continue };
+            // the member's own date tells where a run by it stands
+            let Some(anchor) = scenario.anchor.filter(|_| !run.dated) else { continue };
             let event = Some(Arc::clone(&run.event));
             let names = Names::new(Scope {
                 member: member_scope(self.file),
@@ -276,6 +299,13 @@ impl Turn<'_> {
         }
         if matches!(run.now, Standing::Waiting { .. }) {
             run.now = Standing::Waiting { until: now };
+        }
+        if run.ended == Some(Ended::Completed) {
+            match run.steps.iter().any(|record| record.settled.is_none()) {
+                // there is something to do again for the new date
+                true => (run.ended, run.kept_until) = (None, None),
+                false => run.kept_until = run.kept_until.max(Some(anchor)),
+            }
         }
         self.note(index, What::Moved, None, Some(anchor));
     }
@@ -406,8 +436,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Starts a run that no event of its own asks for: by the rules of the scenario's first trigger.
-    /// `key` takes the place of the key that the trigger tells. The inner error is why the rules do not
+    /// Starts a run that no event of its own asks for: by the scenario's rule for starts by hand, or else by
+    /// its first. `key` takes the place of the key that the trigger tells. The inner error is why the rules do not
     /// let the member enter.
     ///
     /// # Errors
@@ -426,7 +456,17 @@ impl Turn<'_> {
             anchor: None,
             now: self.context.now,
         });
-        match self.plan_entry(scenario, scenario.first_trigger(), key, at, &names) {
+        let Some(rule) = scenario.rule_by_hand() else {
+            return Ok(Err("by_date".into()));
+        };
+        if let (Trigger::Manual, Some(condition)) = (&rule.trigger, rule.condition) {
+            match scenario.program.test(condition, &names) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err("where".into())),
+                Err(failure) => return Ok(Err(failure.to_string())),
+            }
+        }
+        match self.plan_entry(scenario, rule, key, at, &names) {
             Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data).map(Ok),
             Err(reason) => Ok(Err(reason)),
         }
@@ -441,6 +481,12 @@ impl Turn<'_> {
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
         self.find_room_for(scenario, data)?;
+        // from now on what updates and goals under this key mean is the new run
+        for run in
+            self.file.enrollments.iter_mut().filter(|run| run.scenario == scenario.id && run.key == key)
+        {
+            run.kept_until = None;
+        }
         let ordinal = next_ordinal(self.file, &scenario.id, key.as_deref(), at);
         let id =
             EnrollmentId::derive(self.context.channel, &self.file.id, &scenario.id, key.as_deref(), ordinal);
@@ -455,6 +501,7 @@ impl Turn<'_> {
             reached_at: at,
             held_out: acts::is_held_out(scenario, self.file),
             dated: false,
+            kept_until: None,
             now: Standing::Waiting { until: self.context.now },
             ended: None,
         });

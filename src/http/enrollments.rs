@@ -65,10 +65,14 @@ fn problem(scenario: &Scenario, refused: Refused) -> Problem {
         None => "then".into(),
     };
     let (status, why) = match word {
-        "again" => (
-            409,
-            format!("the member has entered `{id}` before, and {}", rule(&scenario.first_trigger().again)),
-        ),
+        "again" => {
+            let rule = scenario.rule_by_hand().map_or_else(String::new, |enter| rule(&enter.again));
+            (409, format!("the member has entered `{id}` before, and {rule}"))
+        }
+        "where" => (409, format!("the `where` beside `manual` of `{id}` does not hold for the member")),
+        "by_date" => {
+            (409, format!("only a date of the member starts `{id}`; set the attribute that its `date` names"))
+        }
         "not_started" => {
             let starts = in_zone(scenario.starts);
             (409, format!("`{id}` takes nobody in before {starts}, its `starts`; ask again then"))

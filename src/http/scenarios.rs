@@ -93,6 +93,7 @@ fn does(act: &Act) -> &'static str {
     match act {
         Act::Push(_) => "push",
         Act::Set(_) => "set",
+        Act::Call(_) => "call",
         Act::Enter(_) => "enter",
         Act::Exit => "exit",
         Act::Branch(_) => "branch",

@@ -137,6 +137,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("message", "LINE would refuse the message"),
     ("missing-key", "a key that must be there is not"),
     ("names", "an expression or a template starts from a name that does not exist there"),
+    ("no-again", "a scenario on the clock does not say whether a member may enter again"),
     ("no-hours", "neither the scenario nor the configuration has send hours"),
     ("no-key", "runs have keys, but an update or an exit does not say which one it means"),
     ("no-steps", "a scenario has no steps"),

@@ -114,6 +114,29 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
     Loaded { set, findings }
 }
 
+/// The scenarios that steps of a file start, as far as the file can be read.
+pub fn scenarios_entered(name: &str, bytes: &[u8]) -> Vec<ScenarioId> {
+    fn collect(node: &Node, found: &mut Vec<ScenarioId>) {
+        for entry in node.entries() {
+            let id = entry.value.as_text().or(entry.value.get("scenario").and_then(Node::as_text));
+            if entry.key == "enter" {
+                found.extend(id.and_then(|id| ScenarioId::new(id).ok()));
+            }
+            collect(&entry.value, found);
+        }
+        if let Data::List(items) = &node.data {
+            items.iter().for_each(|item| collect(item, found));
+        }
+    }
+
+    let mut found = Vec::new();
+    // whatever is wrong with it is told by the load itself
+    if let Some(tree) = yaml::parse(&Arc::from(name), bytes, &mut Vec::new()) {
+        collect(&tree, &mut found);
+    }
+    found
+}
+
 /// Refuses steps that start a scenario which no file has. One whose file is wrong is not unknown.
 fn refuse_unknown(enters: &[(ScenarioId, Place)], sources: &Sources, findings: &mut Vec<Finding>) {
     let stem = |name: &str| {
@@ -538,6 +561,13 @@ impl FileLoad<'_, '_> {
     /// A run by a date is known by that date, so there can be one such trigger.
     fn refuse_second_date(&mut self, enter: &[Enter], tree: &Node) {
         let dates = enter.iter().filter(|enter| matches!(enter.trigger, Trigger::Date { .. })).count();
+        if dates > 0
+            && dates == enter.len()
+            && let Some(entry) = tree.entry("anchor")
+        {
+            let message = "`anchor` is not used: what starts by a date of the member counts from that date";
+            self.findings.push(Finding::error(&entry.place, "stray-key", message).help("leave it out"));
+        }
         if dates > 1 {
             let message = "a scenario is planned by one date of the member";
             self.findings.push(
@@ -657,6 +687,12 @@ impl FileLoad<'_, '_> {
             Some(text) => self.read(again(text), node.place_of("again")),
             None => Some(Again::Never),
         };
+        if kind == "every" && item.again.is_none() {
+            let message = "each member enters once, ever: `every` has no `again`";
+            self.findings.push(Finding::warning(node.place_of("every"), "no-again", message).help(
+                "add `again: always` to enter at each tick, or `again: never` to say that once is meant",
+            ));
+        }
         let strays: &[(&str, &str)] = match kind {
             "date" => &[
                 ("key", "a run by a date is known by that date"),

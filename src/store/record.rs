@@ -108,6 +108,8 @@ struct EnrollmentRow {
     held_out: Option<bool>,
     #[n(13)]
     dated: Option<bool>,
+    #[n(14)]
+    kept_until: Option<i64>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -691,6 +693,7 @@ fn enrollment_row(run: &Enrollment) -> EnrollmentRow {
         completed: (run.ended == Some(Ended::Completed)).then_some(true),
         held_out: run.held_out.then_some(true),
         dated: run.dated.then_some(true),
+        kept_until: run.kept_until.map(Timestamp::as_millisecond),
     }
 }
 
@@ -723,6 +726,7 @@ fn enrollment_of(row: EnrollmentRow) -> Result<Enrollment, String> {
         held_out: row.held_out.unwrap_or(false),
         dated: row.dated.unwrap_or(false),
         now,
+        kept_until: row.kept_until.map(instant).transpose()?,
         ended: match (row.exited, row.completed) {
             (Some(true), _) => Some(Ended::Exited),
             (_, Some(true)) => Some(Ended::Completed),

@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod daemon;
 mod disk;
+mod fuzzed;
 mod killing;
 mod operate;
 mod power;

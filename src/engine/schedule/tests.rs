@@ -20,6 +20,7 @@ fn run(anchor: &str, reached_at: &str) -> Enrollment {
         now: Standing::Waiting { until: at(anchor) },
         held_out: false,
         dated: false,
+        kept_until: None,
         ended: None,
     }
 }

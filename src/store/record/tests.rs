@@ -57,6 +57,7 @@ fn full() -> MemberFile {
             }),
             held_out: true,
             dated: true,
+            kept_until: Some(now),
             ended: Some(Ended::Exited),
         }],
         journal: vec![Happening {
