@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::turns::Work;
+use super::turns::{MAX_TOGETHER, Work};
 use crate::engine::{self, Input};
 use crate::model::{MemberId, SLOTS, ScenarioId};
 use crate::scenario::ScenarioSet;
@@ -19,7 +19,8 @@ use crate::store::{self, MAX_PAGE, Meta, StoreError, TickRow, encode_ticks};
 /// How far behind a tick is still handled where its scenario says nothing of `late`.
 const DEFAULT_LATE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Members that one turn of a sweep may start runs for: a batch has room for them.
+/// Members that one turn of a sweep may start runs for; more where they get the same message in a few
+/// requests.
 const MAX_STARTED: usize = 50;
 
 /// Who tells that a minute has begun.
@@ -231,7 +232,8 @@ impl Work<'_> {
         let mut after = sweep.after.clone();
         let mut is_cut = false;
         for file in page {
-            if started >= MAX_STARTED {
+            let has_room = started < MAX_STARTED || (started < MAX_TOGETHER && self.go_out_together());
+            if !has_room {
                 is_cut = true;
                 break;
             }

@@ -42,7 +42,7 @@ const JOURNAL_KEPT: usize = 8;
 
 /// Members who are due looked at in one turn where they go out together: one batch may be as much longer
 /// than usual as one multicast is larger than a push.
-const MAX_TOGETHER: usize = line::MAX_RECIPIENTS;
+pub(super) const MAX_TOGETHER: usize = line::MAX_RECIPIENTS;
 
 /// How many more of them are looked at before it is seen again whether they go out together.
 const TOGETHER_PIECE: usize = 50;
@@ -474,7 +474,7 @@ impl<'a> Work<'a> {
     }
 
     /// True if the pushes of this turn are few requests.
-    fn go_out_together(&self) -> bool {
+    pub(super) fn go_out_together(&self) -> bool {
         self.pushes.len() >= TOGETHER_PIECE / 2 && outbox::requests(&self.pushes) * 10 <= self.pushes.len()
     }
 

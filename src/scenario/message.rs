@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
+use unicode_segmentation::UnicodeSegmentation;
 
 use crate::scenario::finding::did_you_mean;
 use crate::scenario::program::is_template;
@@ -171,32 +172,9 @@ impl Count {
     fn of(self, text: &str) -> usize {
         match self {
             Count::Utf16 => text.encode_utf16().count(),
-            Count::Clusters => clusters(text),
+            Count::Clusters => text.graphemes(true).count(),
         }
     }
-}
-
-/// Grapheme clusters of a text, never more than there are: marks that join the character before, and
-/// what a joiner binds, count nothing. Where it counts too few, LINE has the last word.
-fn clusters(text: &str) -> usize {
-    let mut count = 0;
-    let mut bound = false;
-    let mut half_flag = false;
-    for c in text.chars() {
-        let joiner = c == '\u{200d}';
-        let mark = joiner
-            || matches!(c,
-                '\u{300}'..='\u{36f}' | '\u{3099}' | '\u{309a}' | '\u{20d0}'..='\u{20ff}'
-                | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}'
-                | '\u{e0100}'..='\u{e01ef}');
-        let flag = matches!(c, '\u{1f1e6}'..='\u{1f1ff}');
-        if !(mark || bound || (flag && half_flag)) {
-            count += 1;
-        }
-        bound = joiner;
-        half_flag = flag && !half_flag;
-    }
-    count
 }
 
 /// A value within messages and the way to it.

@@ -27,7 +27,7 @@ fn labels_are_counted_as_readers_do() {
     let flag = "🇯🇵";
     for (text, expected) in [("か\u{3099}", 1), ("👨‍👩‍👧‍👦", 1), (flag, 1), ("👍🏽", 1), ("🇯🇵🇯🇵", 2), ("日本", 2)]
     {
-        assert_eq!(clusters(text), expected, "{text}");
+        assert_eq!(Count::Clusters.of(text), expected, "{text}");
     }
 }
 
