@@ -147,6 +147,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opti
         file,
         lines: line_starts(&text),
         source: text.as_str().into(),
+        mark: (0, 0, 0),
         stack: Vec::new(),
         root: None,
         findings,
@@ -255,6 +256,8 @@ struct Reader<'a> {
     source: Arc<str>,
     /// Byte offsets of the lines in `source`.
     lines: Vec<usize>,
+    /// The last place asked for: line, column, byte.
+    mark: (usize, usize, usize),
     stack: Vec<Open>,
     root: Option<Node>,
     findings: &'a mut Vec<Finding>,
@@ -395,9 +398,7 @@ impl Reader<'_> {
             }
         }
         let line = span.start.line().saturating_sub(1);
-        let line_start = self.lines.get(line).copied().unwrap_or(0);
-        let within: usize =
-            self.source[line_start..].chars().take(span.start.col()).map(char::len_utf8).sum();
+        let start = self.byte_at(line, span.start.col());
         Data::Text(Text {
             value: value.to_owned(),
             style: match style {
@@ -408,8 +409,22 @@ impl Reader<'_> {
                 ScalarStyle::Folded => Style::Folded,
             },
             source: Arc::clone(&self.source),
-            start: line_start + within,
+            start,
         })
+    }
+
+    /// The byte at a line and a column, both from 0. Goes on from the last one asked for where it can, since
+    /// a file may be one long line.
+    fn byte_at(&mut self, line: usize, column: usize) -> usize {
+        let line_start = self.lines.get(line).copied().unwrap_or(0);
+        let (known_column, known_byte) = match self.mark {
+            (known, column_before, byte) if known == line && column_before <= column => (column_before, byte),
+            _ => (0, line_start),
+        };
+        let further: usize =
+            self.source[known_byte..].chars().take(column - known_column).map(char::len_utf8).sum();
+        self.mark = (line, column, known_byte + further);
+        known_byte + further
     }
 
     fn place(&self, span: Span) -> Place {
