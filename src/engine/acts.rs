@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::change::merge;
 use super::segment::Told;
-use super::{Outgoing, Turn, path, record_mut, schedule};
+use super::{Outgoing, Turn, path, record, record_mut, schedule};
 use crate::model::{
     Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId, Target,
     What, limits,
@@ -197,7 +197,19 @@ impl Turn<'_> {
             }
             let Some(step) = awaiting(scenario, run, self.context.now) else { continue };
             let Act::WaitFor(awaited) = &step.act else { continue };
-            if awaited.on == event.name && self.is_awaited(scenario, run, step, awaited, event, data) {
+            if awaited.on != event.name {
+                continue;
+            }
+            // it may be due at this very instant, and nobody has asked yet whether it is to be passed over
+            let has_begun = record(run, &step.id).is_some() || !run.now.is_waiting();
+            let is_passed_over = || {
+                schedule::slot(scenario, step, run).is_late(self.context.now)
+                    || self.condition(scenario, run, step).is_err()
+            };
+            if !has_begun && is_passed_over() {
+                continue;
+            }
+            if self.is_awaited(scenario, run, step, awaited, event, data) {
                 self.take_arm(scenario, index, step, Some(0), Some("came"));
             }
         }
@@ -236,7 +248,7 @@ fn awaiting<'a>(scenario: &'a Scenario, run: &Enrollment, now: Timestamp) -> Opt
     }
 }
 
-/// Until when a run waits at a step that it has reached.
+/// Until when a run waits at a step that it has reached: by its own moment, or later by the step before.
 pub(super) fn deadline(scenario: &Scenario, step: &Step, run: &Enrollment, awaited: &WaitFor) -> Timestamp {
     // a step that was reached later than its own moment waits from then on
     let reached = schedule::slot(scenario, step, run).due.max(run.reached_at);

@@ -213,7 +213,7 @@ impl Turn<'_> {
             let in_time = goal
                 .within
                 .as_ref()
-                .is_none_or(|within| at <= schedule::shift(run.entered_at, within, &scenario.zone));
+                .is_none_or(|within| at < schedule::shift(run.entered_at, within, &scenario.zone));
             if in_time {
                 let value = goal.value.map(|value| scenario.program.text(value, &names));
                 let value = value.and_then(Result::ok).map(|value| format!("value({value})"));

@@ -47,7 +47,7 @@ pub struct ScenarioFile {
     /// The share of members kept for comparison: enrolled, never sent to.
     #[schemars(extend("pattern" = "^[0-9]+(\\.[0-9]{1,2})?%$", "examples" = ["10%"], "x-kind" = "share"))]
     pub holdout: Option<String>,
-    /// Members enter, and nothing is sent.
+    /// Members enter, but not by the clock, and nothing is sent.
     pub paused: Option<bool>,
     /// Nobody enters before this date, or date and time, in the scenario's zone.
     #[schemars(extend("examples" = ["2026-12-01"], "x-kind" = "instant"))]
@@ -261,6 +261,7 @@ impl<'de> Deserialize<'de> for MenuItem {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Map {
+            #[serde(default)]
             link: String,
         }
 
@@ -452,6 +453,7 @@ impl<'de> Deserialize<'de> for ElseItem {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Map {
+            #[serde(default)]
             steps: Vec<StepItem>,
         }
 
@@ -755,6 +757,7 @@ impl JsonSchema for DaysText {
             "type": "string",
             "pattern": "^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?$",
             "examples": ["mon-fri", "sat"],
+            "x-kind": "weekdays",
         });
         json_schema!({ "anyOf": [day, { "type": "array", "items": day, "minItems": 1 }] })
     }

@@ -5,10 +5,10 @@
 //! text, compiled as it goes. What one station refuses is left out at the next, so that one run tells
 //! of all that is wrong.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::civil::Time;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -26,7 +26,7 @@ use crate::scenario::finding::{Finding, MAX_FINDINGS_PER_FILE, Place, did_you_me
 use crate::scenario::message::{self, FILE_KEY, Key};
 use crate::scenario::program::{
     Builder, Condition, Document, EnrollmentScope, Expression, MEMBER_NAMES, MemberScope, Messages, Names,
-    Program, ROOTS, Scope, SyntaxError, is_template,
+    Program, ROOTS, Scope, SyntaxError, is_template, parse_instant,
 };
 use crate::scenario::source::{Content, Sources, include_name};
 use crate::scenario::written::{self, Unreadable};
@@ -77,6 +77,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
             includes: &mut includes,
             builder: Builder::new(defaults.zone.clone()),
             findings: Vec::new(),
+            unknown_keys: HashSet::new(),
             enters: Vec::new(),
         };
         let loaded = match content {
@@ -249,6 +250,8 @@ struct FileLoad<'a, 's> {
     includes: &'a mut Includes<'s>,
     builder: Builder,
     findings: Vec<Finding>,
+    /// The lines and columns of keys that do not exist.
+    unknown_keys: HashSet<(usize, usize)>,
     /// Scenarios that its steps start, and where they say so.
     enters: Vec<(ScenarioId, Place)>,
 }
@@ -260,6 +263,7 @@ struct StepPlan {
     seen: HashMap<String, usize>,
     latest: Option<Latest>,
     defaults: StepDefaults,
+    workdays: Workdays,
 }
 
 /// What holds for steps that do not say for themselves.
@@ -375,6 +379,8 @@ impl FileLoad<'_, '_> {
             return None;
         }
         let right = schema::check(&tree, schema, &mut self.findings);
+        let unknown = self.findings.iter().filter(|finding| finding.code == "unknown-key");
+        self.unknown_keys = unknown.map(|finding| (finding.line, finding.column)).collect();
         let typed = self.typed(bytes, right)?;
         let place = tree.place_of("scenario").clone();
         let scenario = self.scenario(&typed, &tree);
@@ -445,9 +451,11 @@ impl FileLoad<'_, '_> {
         self.refuse_second_date(&enter, tree);
         let anchored = tree.entry("anchor").is_some()
             || enter.iter().any(|enter| matches!(enter.trigger, Trigger::Date { .. }));
-        let steps = self.steps(typed, tree, StepDefaults { anchored, late, days });
+        let workdays = Workdays::new(closed);
+        let steps = self.steps(typed, tree, StepDefaults { anchored, late, days }, &workdays);
         let builder = std::mem::replace(&mut self.builder, Builder::new(zone.clone()));
         let program = builder.finish();
+        self.refuse_constant_dates(typed, tree, &program, &enter, anchor);
         self.samples(typed, tree, &steps, &program, &zone);
         let Limits { priority, topic, caps, holdout, paused, starts, ends } = limits;
         Some(Scenario {
@@ -460,7 +468,7 @@ impl FileLoad<'_, '_> {
             paused,
             starts,
             ends,
-            workdays: Workdays::new(closed),
+            workdays,
             anchored,
             zone,
             hours,
@@ -500,7 +508,7 @@ impl FileLoad<'_, '_> {
         if let Some(topic) = &typed.topic
             && (topic.is_empty() || topic.len() > MAX_NAME_BYTES)
         {
-            let message = format!("a topic is 1 to {MAX_NAME_BYTES} bytes");
+            let message = format!("a topic is 1 to {MAX_NAME_BYTES} bytes, not {}", topic.len());
             self.findings.push(Finding::error(tree.place_of("topic"), "invalid-value", message));
         }
         Limits {
@@ -532,10 +540,17 @@ impl FileLoad<'_, '_> {
     ) -> Days {
         let mut on: Option<Weekdays> = None;
         for (DaysText(texts), node) in on_days.iter().zip(node.get("on_days")) {
-            let places = match &node.data {
+            let places: Vec<Place> = match &node.data {
                 Data::List(items) => items.iter().map(|item| item.place.clone()).collect(),
                 _ => vec![node.place.clone()],
             };
+            if texts.is_empty() {
+                let message = "`on_days` is an empty list";
+                self.findings.push(
+                    Finding::error(&node.place, "invalid-value", message)
+                        .help("name the days, such as [mon-fri], or leave it out for any day"),
+                );
+            }
             for (text, place) in texts.iter().zip(places) {
                 let some = self.read(calendar::weekdays(text), &place);
                 on = match (on, some) {
@@ -556,6 +571,47 @@ impl FileLoad<'_, '_> {
             }
         }
         closed
+    }
+
+    /// Refuses a date that is the same for everybody and is none, as `2026-12-25` without quotes: a number.
+    fn refuse_constant_dates(
+        &mut self,
+        typed: &ScenarioFile,
+        tree: &Node,
+        program: &Program,
+        enter: &[Enter],
+        anchor: Option<Expression>,
+    ) {
+        if self.error_count() > 0 {
+            // a trigger that is wrong is not among those in `enter`
+            return;
+        }
+        let mut found: Vec<(Expression, &str, &Node)> = Vec::new();
+        if let (Some(anchor), Some(text), Some(node)) = (anchor, &typed.anchor, tree.get("anchor")) {
+            found.push((anchor, &text.0, node));
+        }
+        let items = typed.enter.iter().flat_map(|enter| &enter.0);
+        let nodes = tree.get("enter").map(Node::items).unwrap_or_default();
+        let dates = items.zip(nodes).filter_map(|(item, node)| item.date.as_ref().zip(node.get("date")));
+        let read = enter.iter().filter_map(|enter| match enter.trigger {
+            Trigger::Date { at, .. } => Some(at),
+            _ => None,
+        });
+        found.extend(read.zip(dates).map(|(at, (text, node))| (at, text.0.as_str(), node)));
+        let names = sample_names(&SampleItem::default(), None).expect("nothing in it can be wrong");
+        for (expression, source, node) in found {
+            if !Builder::new(self.defaults.zone.clone()).names_in_expression(source).is_empty() {
+                continue;
+            }
+            let text = program.text(expression, &names).unwrap_or_default();
+            if parse_instant(&text, &self.defaults.zone).is_none() {
+                let message = format!("`{source}` is no date, and the same for every member");
+                self.findings.push(
+                    Finding::error(&node.place, "names", message)
+                        .help("name where the date is, such as member.birthday or event.starts_at"),
+                );
+            }
+        }
     }
 
     /// A run by a date is known by that date, so there can be one such trigger.
@@ -687,7 +743,7 @@ impl FileLoad<'_, '_> {
             Some(text) => self.read(again(text), node.place_of("again")),
             None => Some(Again::Never),
         };
-        if kind == "every" && item.again.is_none() {
+        if let (Some(Trigger::Every(_)), None) = (&trigger, &item.again) {
             let message = "each member enters once, ever: `every` has no `again`";
             self.findings.push(Finding::warning(node.place_of("every"), "no-again", message).help(
                 "add `again: always` to enter at each tick, or `again: never` to say that once is meant",
@@ -715,8 +771,7 @@ impl FileLoad<'_, '_> {
         match given.as_slice() {
             [key] => Some(key),
             [] => {
-                let has_unknown = self.findings.iter().any(|finding| finding.code == "unknown-key");
-                if matches!(node.data, Data::Map(_)) && !has_unknown {
+                if matches!(node.data, Data::Map(_)) && !self.has_unknown_key(node) {
                     let message = format!("{owner} has none of {}", keys.join(", "));
                     let help = "`on:` with the event's name is the usual one";
                     self.findings.push(Finding::error(&node.place, "missing-key", message).help(help));
@@ -726,11 +781,19 @@ impl FileLoad<'_, '_> {
             [first, second, ..] => {
                 let message = format!("{owner} has both `{first}` and `{second}`");
                 let place = node.entry(second).map_or(&node.place, |entry| &entry.place);
-                self.findings
-                    .push(Finding::error(place, "trigger", message).help("make two items of it, in a list"));
+                let help = match owner {
+                    "`goal`" => "a scenario has one goal; keep one of the two",
+                    _ => "make two items of it, in a list",
+                };
+                self.findings.push(Finding::error(place, "trigger", message).help(help));
                 None
             }
         }
+    }
+
+    /// True if a key of the mapping has been refused: it may have been meant for the one that is missing.
+    fn has_unknown_key(&self, node: &Node) -> bool {
+        node.entries().iter().any(|entry| self.unknown_keys.contains(&(entry.place.line, entry.place.column)))
     }
 
     /// True for a key that stands there as `true`, which is all that it can be.
@@ -821,12 +884,19 @@ impl FileLoad<'_, '_> {
         }
     }
 
-    fn steps(&mut self, typed: &ScenarioFile, tree: &Node, defaults: StepDefaults) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        typed: &ScenarioFile,
+        tree: &Node,
+        defaults: StepDefaults,
+        workdays: &Workdays,
+    ) -> Vec<Step> {
         let (Some(items), Some(node)) = (&typed.steps, tree.get("steps")) else { return Vec::new() };
         if items.is_empty() {
             self.findings.push(Finding::error(&node.place, "no-steps", "the scenario has no steps"));
         }
-        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, defaults };
+        let workdays = workdays.clone();
+        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, defaults, workdays };
         self.plan_steps(items, node, None, 0, &mut plan);
         let size_bytes: usize = plan.seen.keys().map(|id| id.len() + limits::STEP_BYTES).sum();
         if size_bytes > limits::STEPS_BYTES {
@@ -876,6 +946,7 @@ impl FileLoad<'_, '_> {
                 _ if says_days => days,
                 _ => Days::default(),
             };
+            self.refuse_no_day(days, &plan.workdays, node);
             // a step that is wrong leaves no place for others to stand in, and the file fails by it
             let index = match (id, timing, act) {
                 (Some(id), Some(timing), Some(act)) => {
@@ -906,6 +977,25 @@ impl FileLoad<'_, '_> {
         }
     }
 
+    /// Refuses days that leave a step none to fall on: it would go out on a day it must not.
+    fn refuse_no_day(&mut self, days: Days, workdays: &Workdays, node: &Node) {
+        /// Of four years, so that every date and every weekday is among them.
+        const DAYS: usize = 1_461;
+        let is_on = |date: Date| days.on.is_none_or(|on| on.contains(date.weekday()));
+        let dates = std::iter::successors(Some(Date::constant(2025, 1, 1)), |date| date.tomorrow().ok());
+        if !days.workdays || dates.take(DAYS).any(|date| is_on(date) && workdays.is_workday(date)) {
+            return;
+        }
+        let entry = ["on_days", "workdays", "step"].into_iter().find_map(|key| node.entry(key));
+        let place = entry.map_or(&node.place, |entry| &entry.place);
+        let message = match days.on {
+            Some(_) => "none of the days of `on_days` is a workday, so the step has no day to fall on",
+            None => "`closed` leaves no workday, so the step has no day to fall on",
+        };
+        let help = "name other days, or write `workdays: false` in the step";
+        self.findings.push(Finding::error(place, "contradiction", message).help(help));
+    }
+
     fn step_id(&mut self, item: &StepItem, node: &Node, plan: &mut StepPlan) -> Option<StepId> {
         let text = item.step.as_deref()?;
         let place = node.place_of("step");
@@ -929,8 +1019,7 @@ impl FileLoad<'_, '_> {
         let act = match given.as_slice() {
             [] => {
                 // a key that is wrong has been told of, and may have been meant for it
-                let is_mapping = matches!(node.data, Data::Map(_));
-                if is_mapping && self.findings.iter().all(|finding| finding.code != "unknown-key") {
+                if matches!(node.data, Data::Map(_)) && !self.has_unknown_key(node) {
                     let message = "a step does nothing".to_owned();
                     let help = format!("add one of: {}", ACTS.join(", "));
                     self.findings.push(Finding::error(&node.place, "missing-key", message).help(help));
@@ -987,10 +1076,19 @@ impl FileLoad<'_, '_> {
                 }
             },
             "branch" => self.branch(item.branch.as_ref()?, node.get("branch")?),
-            "split" => item.split.as_ref().map(|arms| {
+            "split" => {
+                let arms = item.split.as_ref()?;
+                if arms.len() < 2 {
+                    let message = format!("a split has two arms or more, not {}", arms.len());
+                    self.findings.push(
+                        Finding::error(node.place_of("split"), "arm", message)
+                            .help("an arm without `steps` is a control group: `- weight: 50`"),
+                    );
+                    return None;
+                }
                 let weights = arms.iter().map(|arm| arm.weight.and_then(|w| u32::try_from(w).ok()));
-                Act::Split(weights.map(Option::unwrap_or_default).collect())
-            }),
+                Some(Act::Split(weights.map(Option::unwrap_or_default).collect()))
+            }
             _ => self.wait_for(item, node),
         }
     }
@@ -1031,6 +1129,10 @@ impl FileLoad<'_, '_> {
         let remove_tags = tags.map(|tags| tags.remove.clone()).unwrap_or_default();
         let names_nothing = item.attributes.as_ref().is_none_or(|map| map.0.is_empty());
         if names_nothing && add_tags.is_empty() && remove_tags.is_empty() {
+            if node.entries().iter().any(|entry| !is_empty(&entry.value)) {
+                // it was to change something, and what is wrong with that has been told of
+                return None;
+            }
             let message = "`set` changes nothing";
             self.findings.push(
                 Finding::error(&node.place, "missing-key", message)
@@ -1040,8 +1142,10 @@ impl FileLoad<'_, '_> {
         }
         for tag in add_tags.iter().chain(&remove_tags) {
             if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
-                let message = format!("a tag is 1 to {MAX_NAME_BYTES} bytes");
-                self.findings.push(Finding::error(node.place_of("tags"), "invalid-value", message));
+                let message = format!("a tag is 1 to {MAX_NAME_BYTES} bytes, not {}", tag.len());
+                let place = node.get("tags").and_then(|tags| place_of_text(tags, tag));
+                let place = place.unwrap_or(node.place_of("tags"));
+                self.findings.push(Finding::error(place, "invalid-value", message));
                 return None;
             }
         }
@@ -1052,7 +1156,11 @@ impl FileLoad<'_, '_> {
             .find(|name| MEMBER_NAMES.contains(&name.as_str()))
         {
             let message = format!("`member.{name}` is no attribute, so it cannot be set");
-            self.findings.push(Finding::error(node.place_of("attributes"), "invalid-value", message));
+            let entry = node.get("attributes").and_then(|attributes| attributes.entry(name));
+            let place = entry.map_or(node.place_of("attributes"), |entry| &entry.place);
+            self.findings.push(
+                Finding::error(place, "invalid-value", message).help("call the attribute something else"),
+            );
             return None;
         }
         let attributes = match &item.attributes {
@@ -1119,9 +1227,19 @@ impl FileLoad<'_, '_> {
 
     fn branch(&mut self, arms: &[ArmItem], node: &Node) -> Option<Act> {
         let before = self.error_count();
+        if arms.is_empty() {
+            self.findings.push(
+                Finding::error(&node.place, "arm", "a branch has no arms")
+                    .help("add an arm: `- when:` with a condition, and `steps:`"),
+            );
+        }
         let mut conditions = Vec::new();
         for (index, (arm, node)) in arms.iter().zip(node.items()).enumerate() {
             let condition = self.condition(arm.when.as_ref(), node, "when", Where::Run);
+            conditions.push(condition);
+            if !matches!(node.data, Data::Map(_)) || self.has_unknown_key(node) {
+                continue;
+            }
             let mut refuse = |place: &Place, message: &str, help: &str| {
                 self.findings.push(Finding::error(place, "arm", message).help(help));
             };
@@ -1146,7 +1264,9 @@ impl FileLoad<'_, '_> {
                 _ => {}
             }
             let written_here = matches!(arm.otherwise, Some(ElseItem::Steps(_)));
+            let is_refused = arm.otherwise.is_none() && node.entry("else").is_some();
             match (written_here, node.entry("steps")) {
+                _ if is_refused => {}
                 (true, Some(entry)) => {
                     refuse(
                         &entry.place,
@@ -1159,7 +1279,6 @@ impl FileLoad<'_, '_> {
                 }
                 _ => {}
             }
-            conditions.push(condition);
         }
         (self.error_count() == before).then_some(Act::Branch(conditions))
     }
@@ -1179,6 +1298,8 @@ impl FileLoad<'_, '_> {
         let within = match (&wait.within, &item.within) {
             (Some(_), _) => self.offset(wait.within.as_ref(), inner, "within"),
             (None, Some(_)) => self.offset(item.within.as_ref(), node, "within"),
+            // one that is refused is not missing
+            (None, None) if node.entry("within").or(inner.entry("within")).is_some() => None,
             (None, None) => {
                 let message = "`wait_for` has no `within`, so it could wait for ever";
                 self.findings.push(
@@ -1503,8 +1624,10 @@ impl FileLoad<'_, '_> {
                     _ => format!("there is no run yet; use {}", here.join(", ")),
                 })
             } else {
-                let help = did_you_mean(&root, here.iter().copied())
-                    .unwrap_or_else(|| format!("write `member.{root}` or `event.{root}`"));
+                let help = did_you_mean(&root, here.iter().copied()).unwrap_or_else(|| match stands {
+                    Where::Member => format!("write `member.{root}`"),
+                    _ => format!("write `member.{root}` or `event.{root}`"),
+                });
                 Finding::error(&place, "names", format!("there is no `{root}`")).help(help)
             };
             self.findings.push(finding);
@@ -1578,6 +1701,25 @@ fn check_call(url: &str, hosts: Option<&[String]>) -> Result<(), (&'static str, 
             Err(("call-host", format!("the host `{host}` may not be called")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Where a text stands within lists and mappings.
+fn place_of_text<'a>(node: &'a Node, text: &str) -> Option<&'a Place> {
+    match &node.data {
+        Data::Text(own) if own.value == text => Some(&node.place),
+        Data::List(items) => items.iter().find_map(|item| place_of_text(item, text)),
+        Data::Map(entries) => entries.iter().find_map(|entry| place_of_text(&entry.value, text)),
+        _ => None,
+    }
+}
+
+/// True for a list or a mapping without anything in it, at whatever depth.
+fn is_empty(node: &Node) -> bool {
+    match &node.data {
+        Data::List(items) => items.is_empty(),
+        Data::Map(entries) => entries.iter().all(|entry| is_empty(&entry.value)),
+        _ => false,
     }
 }
 

@@ -766,7 +766,7 @@ impl Check {
 }
 
 fn article(what: &str) -> &'static str {
-    if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+    if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" }
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -179,20 +179,76 @@ impl<'a> Check<'a> {
         Some(Value::Number(number.clone()))
     }
 
-    fn wrong_type(&mut self, node: &Node, wanted: &[&Value], name: &str) -> Option<Value> {
+    fn wrong_type(&mut self, node: &Node, wanted: &[&'a Value], name: &str) -> Option<Value> {
         let finding = if matches!(node.data, Data::Null) {
             Finding::error(&node.place, "wrong-type", format!("{name} has no value"))
                 .help("give it a value, or remove the key")
         } else {
-            let kinds: Vec<&str> = wanted.iter().map(|schema| kind_of(schema)).collect();
-            let message = format!("{name} must be {}, not {}", kinds.join(" or "), node.kind());
+            let said = wanted.iter().filter(|schema| schema["x-empty"] != true);
+            let kinds: Vec<&str> = said.map(|schema| kind_of(schema)).collect();
+            let given = match &node.data {
+                Data::Number(number) if kinds == ["a whole number"] => number.to_string(),
+                _ => node.kind().to_owned(),
+            };
+            let message = format!("{name} must be {}, not {given}", kinds.join(" or "));
             let is_secret = wanted.iter().any(|schema| schema["x-kind"] == "secret");
             let code = if is_secret && node.as_text().is_some() { "secret" } else { "wrong-type" };
             Finding::error(&node.place, code, message)
-                .help_if(wanted.iter().find_map(|schema| type_help(node, schema)))
+                .help_if(wanted.iter().find_map(|schema| self.type_help(node, schema)))
         };
         self.findings.push(finding);
         None
+    }
+
+    /// What was most likely meant by a value of a wrong type.
+    fn type_help(&self, node: &Node, schema: &'a Value) -> Option<String> {
+        let example = schema["examples"][0].as_str();
+        if let Some(allowed) = schema["enum"].as_array() {
+            let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+            return Some(format!("one of: {}", allowed.join(", ")));
+        }
+        match (&node.data, schema["type"].as_str(), schema["x-kind"].as_str()) {
+            (Data::Number(number), _, Some("duration")) => {
+                Some(format!("write `{number}d` for days, `{number}h` for hours, `{number}m` for minutes"))
+            }
+            (Data::Text(_), _, Some("secret")) => Some(
+                "a secret does not stand in the file: write { env: NAME } or { file: PATH }, and change it at LINE".into(),
+            ),
+            (Data::Number(_) | Data::Map(_), _, Some("time" | "hours" | "size")) => example.map(|text| format!("write \"{text}\"")),
+            (Data::Number(number), _, Some("share")) => Some(format!("write {number}%")),
+            (_, _, Some("share" | "instant" | "cron" | "days" | "weekdays")) => {
+                example.map(|text| format!("write it as `{text}`"))
+            }
+            (Data::Number(_) | Data::Bool(_), Some("string"), _) => {
+                Some(format!("put it in quotes: \"{}\"", node.to_json()))
+            }
+            (_, Some("boolean"), _) if schema["x-only"] == true => None,
+            (Data::Text(text), Some("boolean"), _) => match text.value.as_str() {
+                "yes" | "on" | "Yes" | "On" | "y" => Some("write true".into()),
+                "no" | "off" | "No" | "Off" | "n" => Some("write false".into()),
+                _ => Some("write true or false, without quotes".into()),
+            },
+            (Data::Text(text), Some("integer"), _) => match text.value.trim().parse::<i64>() {
+                Ok(number) => Some(format!("write {number} without quotes")),
+                Err(_) => {
+                    let digits = text.value.trim_end_matches(|c: char| c.is_alphabetic());
+                    let number = digits.parse::<i64>().unwrap_or(3);
+                    Some(format!("write a whole number without a unit: {number}"))
+                }
+            },
+            (Data::Text(text), Some("array"), _) if self.resolve(&schema["items"])["type"] == "string" => {
+                Some(format!("write a list: [{}]", text.value))
+            }
+            (Data::Text(text), Some("object"), _) if schema["properties"]["on"].is_object() => {
+                Some(format!("write `{{ on: {} }}` for an event", text.value))
+            }
+            (Data::Map(_), Some("string"), None | Some("expression"))
+                if schema["pattern"].is_null() =>
+            {
+                Some("a text that starts with `{` needs quotes: \"{{ member.name }}…\"".into())
+            }
+            _ => None,
+        }
     }
 
     fn resolve(&self, schema: &'a Value) -> &'a Value {
@@ -247,46 +303,18 @@ fn kind_of(schema: &Value) -> &'static str {
         (_, Some("expression")) => "an expression",
         (_, Some("secret")) => "the place of a secret",
         (_, Some("size")) => "a size",
+        (_, Some("share")) => "a share",
+        (_, Some("instant")) => "a date",
+        (_, Some("cron")) => "a cron pattern",
+        (_, Some("days")) => "a date or a range of dates",
+        (_, Some("weekdays")) => "a day of the week",
+        (Some("boolean"), _) if schema["x-only"] == true => "true",
         (Some("boolean"), _) => "true or false",
         (Some("integer"), _) => "a whole number",
         (Some("number"), _) => "a number",
         (Some("array"), _) => "a list",
         (Some("object"), _) => "a mapping",
         _ => "a text",
-    }
-}
-
-/// What was most likely meant by a value of a wrong type.
-fn type_help(node: &Node, schema: &Value) -> Option<String> {
-    let example = schema["examples"][0].as_str();
-    match (&node.data, schema["type"].as_str(), schema["x-kind"].as_str()) {
-        (Data::Number(number), _, Some("duration")) => {
-            Some(format!("write `{number}d` for days, `{number}h` for hours, `{number}m` for minutes"))
-        }
-        (Data::Text(_), _, Some("secret")) => Some(
-            "a secret does not stand in the file: write { env: NAME } or { file: PATH }, and change it at LINE".into(),
-        ),
-        (Data::Number(_), _, Some("time" | "hours" | "size")) => example.map(|text| format!("write \"{text}\"")),
-        (Data::Number(_) | Data::Bool(_), Some("string"), _) => {
-            Some(format!("put it in quotes: \"{}\"", node.to_json()))
-        }
-        (Data::Text(text), Some("boolean"), _) => match text.value.as_str() {
-            "yes" | "on" | "Yes" | "On" | "y" => Some("write true".into()),
-            "no" | "off" | "No" | "Off" | "n" => Some("write false".into()),
-            _ => Some("write true or false, without quotes".into()),
-        },
-        (Data::Text(text), Some("integer"), _) => match text.value.trim().parse::<i64>() {
-            Ok(number) => Some(format!("write {number} without quotes")),
-            Err(_) => {
-                let digits = text.value.trim_end_matches(|c: char| c.is_alphabetic());
-                let number = digits.parse::<i64>().unwrap_or(3);
-                Some(format!("write a whole number without a unit: {number}"))
-            }
-        },
-        (Data::Map(_), Some("string"), _) => {
-            Some("a text that starts with `{` needs quotes: \"{{ member.name }}…\"".into())
-        }
-        _ => None,
     }
 }
 

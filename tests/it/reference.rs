@@ -33,8 +33,7 @@ const PAGES: [(&str, &str); 2] =
     [("docs/scenarios.md", "## All keys"), ("docs/scenarios.ja.md", "## キーの一覧")];
 
 /// Keys that the pages tell of and that need be in no schema or timeline yet, and why.
-const LATER: [(&str, &str); 3] = [
-    ("call", "comes by a merge of its own, with its timeline"),
+const LATER: [(&str, &str); 2] = [
     ("reply", "a file that has it is refused: its LINE side comes with a later version"),
     ("menu", "a file that has it is refused: its LINE side comes with a later version"),
 ];

@@ -36,7 +36,7 @@ fn broken() -> Vec<(PathBuf, String)> {
 #[test]
 fn broken_files_give_the_findings_beside_them() {
     let cases = broken();
-    assert!(cases.len() >= 30);
+    assert!(cases.len() >= 80);
     let mut wrong = Vec::new();
     for (path, found) in cases {
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
@@ -205,6 +205,16 @@ fn hostile_files_end_in_a_finding() {
     let bomb = format!("l0: &a0 x\n{bomb}");
     let deep_block = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>();
     let many_keys: String = (0..20_000).map(|key| format!("k{key}: 1\n")).collect();
+    let start = "scenario: a\nenter: { on: purchase }\nsteps:\n";
+    let many_steps: String = (0..10_000).map(|step| format!("- {{step: s{step},push: x}}\n")).collect();
+    let many_bad_steps: String =
+        (0..5_000).map(|_| "- {step: s,dya: 1,day: 1,wait: 1d,push: \"\"}\n").collect();
+    let many_messages = format!("- step: s\n  push: [{}]\n", "x, ".repeat(50_000));
+    let long_text = format!("- step: s\n  push: {}\n", "x".repeat(250_000));
+    let in_arms = format!("- {}", "{step: s,branch: [{else: [".repeat(10_000));
+    let in_waits = format!("- {}x", "{step: s,wait_for: {on: x,within: 1d,steps: [".repeat(16));
+    let in_waits = format!("{in_waits}{}", "]}}".repeat(16));
+    let of = |steps: String| format!("{start}{steps}");
     let parens = format!("{PLAIN}exit: {{ on: x, where: '{}1' }}\n", "(".repeat(50_000));
     let cases = [
         ("alias", bomb),
@@ -215,6 +225,12 @@ fn hostile_files_end_in_a_finding() {
         ("too-deep", "? ".repeat(60_000)),
         ("too-many-findings", many_keys),
         ("template", parens),
+        ("too-many-steps", of(many_steps)),
+        ("too-many-findings", of(many_bad_steps)),
+        ("message", of(many_messages)),
+        ("message", of(long_text)),
+        ("too-deep", of(in_arms)),
+        ("too-deep", of(in_waits)),
         ("syntax", format!("a: \"{}", "x".repeat(200_000))),
         ("syntax", "%".repeat(1_000)),
         ("syntax", "\u{0}\u{1}".repeat(1_000)),
