@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::scenario::{Again, Timing};
 
 /// Paths from the crate's root, where tests run, so that findings print them short.
 fn read(path: &str) -> Sources {
