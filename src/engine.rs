@@ -400,12 +400,14 @@ impl Turn<'_> {
                 return;
             }
             self.exit(index, "removed");
-            return self.forget_resends(index);
+            return self.forget_resends(index, "removed");
         };
-        if scenario.ends.is_some_and(|ends| ends <= self.context.now) {
+        if scenario.ends.is_some_and(|ends| ends <= self.context.now) && !mutation::is(Mutation::EndsIgnored)
+        {
             self.exit(index, "ended");
+            return self.forget_resends(index, "ended");
         }
-        if scenario.paused {
+        if scenario.paused && !mutation::is(Mutation::PausedSends) {
             return;
         }
         // every round settles a step, so the number of steps bounds the rounds
@@ -419,7 +421,7 @@ impl Turn<'_> {
                 // what an edit put behind the last step is not for a run that has ended
                 Some(_) => match to_resend(run).and_then(|step| scenario.step(step)) {
                     Some(step) => step,
-                    None => return self.forget_resends(index),
+                    None => return self.forget_resends(index, "removed"),
                 },
             };
             match self.decide(&scenario, index, step) {
@@ -574,7 +576,7 @@ impl Turn<'_> {
 
     /// Why a step must not go to the member at all; none if it may.
     fn unwanted(&self, scenario: &Scenario, run: &Enrollment, step: &Step) -> Option<SkipReason> {
-        if run.held_out {
+        if run.held_out && !mutation::is(Mutation::HoldoutIgnored) {
             return Some(SkipReason::HeldOut);
         }
         suppression::suppression(self.file, scenario.topic.as_deref())
@@ -698,13 +700,13 @@ impl Turn<'_> {
         self.verdict.unknown.push(Unknown { delivery, scenario, due, reason: reason.into() });
     }
 
-    /// Closes steps of a completed run that were to be sent again and that no file has any more.
-    fn forget_resends(&mut self, index: usize) {
+    /// Closes steps of a completed run that were to be sent again and that nothing sends any more.
+    fn forget_resends(&mut self, index: usize, reason: &str) {
         while let Some(step) = to_resend(&self.file.enrollments[index]).cloned() {
             if !self.file.enrollments[index].now.is_waiting() {
                 return;
             }
-            self.note_step(index, &step, What::Expired, Some("removed"), None);
+            self.note_step(index, &step, What::Expired, Some(reason), None);
             self.settle_step(index, &step, Settlement::Expired);
         }
     }

@@ -48,10 +48,30 @@ pub enum Mutation {
     CapsIgnored,
     /// Who wants no messages gets them.
     OptOutIgnored,
+    /// A run goes through all arms of a container.
+    BothArms,
+    /// An entry by the date that a run was moved to is not counted.
+    DateRunTwice,
+    PausedSends,
+    /// What has ended goes on.
+    EndsIgnored,
+    DaysIgnored,
+    /// Who is kept for comparison gets messages.
+    HoldoutIgnored,
+    /// A change that is to start nothing does.
+    SilentStarts,
+    /// What is in flight does not count for a cap.
+    InFlightUncapped,
+    /// A sweep over all members begins anew with a start.
+    SweepRestarts,
+    /// A sweep over all members ends with the process.
+    SweepForgotten,
+    /// That a moment on the clock was handled is not stored.
+    TickTwice,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 26] = [
+    pub const ALL: [Mutation; 37] = [
         Mutation::ReleaseBeforeFlush,
         Mutation::AnswerBeforeFlush,
         Mutation::RowNotWritten,
@@ -78,6 +98,17 @@ impl Mutation {
         Mutation::RestoreForgotten,
         Mutation::CapsIgnored,
         Mutation::OptOutIgnored,
+        Mutation::BothArms,
+        Mutation::DateRunTwice,
+        Mutation::PausedSends,
+        Mutation::EndsIgnored,
+        Mutation::DaysIgnored,
+        Mutation::HoldoutIgnored,
+        Mutation::SilentStarts,
+        Mutation::InFlightUncapped,
+        Mutation::SweepRestarts,
+        Mutation::SweepForgotten,
+        Mutation::TickTwice,
     ];
 }
 

@@ -81,8 +81,9 @@ impl Work<'_> {
             }
             self.turns.outbox.fall(key, self.now, &mut self.batch);
         }
+        // a time to come is one that a wrong clock told
         if let Some(fell_at) = self.turns.outbox.fell_at(key)
-            && self.now.duration_since(fell_at) >= MAX_REPLAY
+            && (self.now.duration_since(fell_at) >= MAX_REPLAY || self.now < fell_at)
         {
             return self.conclude(parcel, |_| gone(FOR_ANOTHER));
         }

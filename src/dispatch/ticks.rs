@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::turns::{MAX_TOGETHER, Work};
 use crate::engine::{self, Input};
 use crate::model::{MemberId, SLOTS, ScenarioId};
+use crate::mutation::{self, Mutation};
 use crate::scenario::ScenarioSet;
 use crate::scenario::cron::Cron;
 use crate::store::{self, MAX_PAGE, Meta, StoreError, TickRow, encode_ticks};
@@ -39,6 +40,8 @@ pub(super) struct Ticks {
     minutes: Minutes,
     /// True if ticks may be due that have not been looked for.
     look: bool,
+    /// True if there are triggers that the store does not know yet.
+    to_note: bool,
 }
 
 #[derive(Debug)]
@@ -73,9 +76,11 @@ impl Ticks {
         minutes: Minutes,
         now: Timestamp,
     ) -> Result<Ticks, StoreError> {
-        let mut ticks = Ticks { timed: Vec::new(), minutes, look: true };
+        let mut ticks = Ticks { timed: Vec::new(), minutes, look: true, to_note: false };
         let known = rows.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
         ticks.timed = timed(scenarios, &known, now);
+        let is_known = |timed: &Timed| known.iter().any(|known| known.is_of(timed));
+        ticks.to_note = !ticks.timed.iter().all(is_known);
         Ok(ticks)
     }
 
@@ -90,7 +95,7 @@ impl Ticks {
             })
             .collect();
         self.timed = timed(scenarios, &known, now);
-        self.look = true;
+        (self.look, self.to_note) = (true, true);
     }
 
     /// A minute has begun.
@@ -123,10 +128,11 @@ impl Ticks {
 
     /// Begins the sweeps of ticks that are due; true if anything has changed.
     fn begin(&mut self, now: Timestamp) -> bool {
+        // where each begins is written down at once: the process may be down for its first tick
+        let mut changed = std::mem::take(&mut self.to_note);
         if self.minutes == Minutes::Told && !std::mem::take(&mut self.look) {
-            return false;
+            return changed;
         }
-        let mut changed = false;
         for timed in self.timed.iter_mut().filter(|timed| timed.sweep.is_none()) {
             let Some(tick) = timed.next.filter(|tick| *tick <= now) else { continue };
             changed = true;
@@ -155,7 +161,7 @@ impl Ticks {
         let row = |timed: &Timed| TickRow {
             scenario: timed.scenario.to_string(),
             pattern: timed.pattern.as_written().to_owned(),
-            handled_ms: timed.handled.as_millisecond(),
+            handled_ms: timed.handled.as_millisecond() - i64::from(mutation::is(Mutation::TickTwice)),
             sweep_ms: timed.sweep.as_ref().map(|sweep| sweep.at.as_millisecond()),
             slot: timed.sweep.as_ref().map(|sweep| sweep.slot),
             after: timed.sweep.as_ref().and_then(|sweep| sweep.after.as_ref()).map(MemberId::to_string),
@@ -172,11 +178,21 @@ struct Stored {
     sweep: Option<Sweeping>,
 }
 
+impl Stored {
+    fn is_of(&self, timed: &Timed) -> bool {
+        self.scenario == timed.scenario && self.pattern == timed.pattern.as_written()
+    }
+}
+
 fn stored(row: TickRow) -> Result<Stored, StoreError> {
     let unreadable =
         |what: String| StoreError::Record { key: "the ticks of scenarios on the clock".into(), what };
     let instant = |ms| Timestamp::from_millisecond(ms).map_err(|error| unreadable(error.to_string()));
     let sweep = match (row.sweep_ms, row.slot) {
+        _ if mutation::is(Mutation::SweepForgotten) => None,
+        (Some(at), Some(_)) if mutation::is(Mutation::SweepRestarts) => {
+            Some(Sweeping { at: instant(at)?, slot: 0, after: None })
+        }
         (Some(at), Some(slot)) => {
             let after = row.after.as_deref().map(MemberId::new).transpose();
             let after = after.map_err(|error| unreadable(error.to_string()))?;

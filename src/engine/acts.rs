@@ -113,10 +113,13 @@ impl Turn<'_> {
             (self.file.attributes, self.file.tags) = before;
             return Err(format!("bound(attributes and tags over {} bytes)", limits::ATTRIBUTES_BYTES));
         }
-        if self.member_changed(&scope, Told::Loud).is_err() {
+        let runs = self.file.enrollments.len();
+        let told = if self.verdict.started >= MAX_STARTED { Told::InACircle } else { Told::Loud };
+        if self.member_changed(&scope, told).is_err() {
             // the change stands; what it would have started has no room
             self.note(index, What::NotEnrolled, Some("no_room"), None);
         }
+        self.verdict.started += self.file.enrollments.len() - runs;
         Ok(())
     }
 

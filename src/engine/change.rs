@@ -167,9 +167,11 @@ impl Turn<'_> {
                 kept.for_each(|own| own.kept_until = None);
             }
             let theirs = &theirs;
-            let own = (self.file.enrollments.iter())
-                .position(|own| own.scenario == theirs.scenario && own.key == theirs.key && own.is_live());
-            match own {
+            let live =
+                self.file.enrollments.iter().enumerate().filter(|(_, own)| is_same(own) && own.is_live());
+            // of several, the one that began at the same moment: on the clock, both did
+            let own = live.min_by_key(|(index, own)| (own.entered_at != theirs.entered_at, *index));
+            match own.map(|(index, _)| index) {
                 Some(own) => self.adopt_run(own, theirs),
                 None => self.file.enrollments.push(theirs.clone()),
             }

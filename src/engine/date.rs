@@ -10,6 +10,7 @@ use jiff::{Timestamp, ZonedDateTime};
 use super::trigger::{entries_key, next_ordinal};
 use super::{Turn, member_scope, schedule};
 use crate::model::{Enrollment, EnrollmentId, Standing};
+use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Expression, Names, Scope, parse_instant};
 use crate::scenario::{Enter, Scenario, Trigger};
 
@@ -76,7 +77,8 @@ impl Turn<'_> {
             false => told,
         };
         let key = key_of(moved, zone);
-        if self.file.enrollments[index].key.as_deref() != Some(&key) {
+        if self.file.enrollments[index].key.as_deref() != Some(&key) && !mutation::is(Mutation::DateRunTwice)
+        {
             next_ordinal(self.file, &scenario.id, Some(&key), moved);
             self.file.enrollments[index].key = Some(Arc::from(key.as_str()));
         }

@@ -101,10 +101,10 @@ pub fn before_attempt(
         return stop(reason.word());
     }
     let Some(scenario) = scenario else { return stop("removed") };
-    if scenario.ends.is_some_and(|ends| ends <= context.now) {
+    if scenario.ends.is_some_and(|ends| ends <= context.now) && !mutation::is(Mutation::EndsIgnored) {
         return stop("ended");
     }
-    if scenario.paused && earlier == Earlier::NotSent {
+    if scenario.paused && earlier == Earlier::NotSent && !mutation::is(Mutation::PausedSends) {
         return stop("paused");
     }
     if run.ended == Some(Ended::Exited) {
@@ -219,7 +219,7 @@ impl Turn<'_> {
     /// Settles a delivery whose fate was unknown, by an operator's word.
     ///
     /// # Errors
-    /// [`Refusal::NothingToResend`] where the run has exited, is gone, or has moved the step to another date.
+    /// [`Refusal::NothingToResend`] where the run has exited or its scenario ended, is gone, or has moved the step to another date.
     pub(super) fn resolve(&mut self, delivery: &Delivery, resolution: Resolution) -> Result<(), Refusal> {
         let found = self.position(delivery.enrollment).filter(|index| {
             let record = record(&self.file.enrollments[*index], &delivery.step);
@@ -236,11 +236,13 @@ impl Turn<'_> {
             };
         };
         let now = self.context.now;
-        let ended = self.file.enrollments[index].ended;
+        let run = &self.file.enrollments[index];
+        let ends = self.context.scenarios.get(&run.scenario).and_then(|scenario| scenario.ends);
+        let is_over = run.ended == Some(Ended::Exited) || ends.is_some_and(|ends| ends <= now);
         let (what, how) = match resolution {
             Resolution::Accepted => (What::Accepted, Settlement::Accepted),
             Resolution::Dropped => (What::Expired, Settlement::Expired),
-            Resolution::Resend if ended == Some(Ended::Exited) => return Err(Refusal::NothingToResend),
+            Resolution::Resend if is_over => return Err(Refusal::NothingToResend),
             Resolution::Resend => {
                 self.note_step(index, &delivery.step, What::Withdrawn, Some("resend"), None);
                 let first = self.first_generation();

@@ -57,7 +57,7 @@ pub(super) fn reach(scenario: &Scenario, run: &Enrollment, step: &Step) -> Reach
         other => return other,
     }
     match taken_arm(scenario, run, container) {
-        Some(Some(arm)) if arm == within.arm => Reach::On,
+        Some(Some(arm)) if arm == within.arm || mutation::is(Mutation::BothArms) => Reach::On,
         Some(_) => Reach::Off,
         None => Reach::Undecided,
     }

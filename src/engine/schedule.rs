@@ -62,7 +62,8 @@ pub fn slot(scenario: &Scenario, step: &Step, run: &Enrollment) -> Slot {
 /// When a step may be done: on its days, inside its send hours.
 pub fn window<'a>(scenario: &'a Scenario, step: &Step) -> Window<'a> {
     let hours = step.hours.or(scenario.hours.filter(|_| step.messages().is_some()));
-    Window { hours, days: step.days, workdays: &scenario.workdays, zone: &scenario.zone }
+    let days = if mutation::is(Mutation::DaysIgnored) { Days::default() } else { step.days };
+    Window { hours, days, workdays: &scenario.workdays, zone: &scenario.zone }
 }
 
 /// Days and hours together.
@@ -88,7 +89,7 @@ impl Window<'_> {
         self.zone.to_datetime(instant).date()
     }
 
-    /// The first instant at or after `from` that is open. Where no day of a year is, `from` itself.
+    /// The first instant at or after `from` that is open. Where no day of a year is, any day is.
     pub fn open_from(&self, from: Timestamp) -> Timestamp {
         let after = |at| self.hours.map_or(at, |hours| quiet_hours::after_quiet_hours(at, hours, self.zone));
         let mut open = after(from);
@@ -106,10 +107,10 @@ impl Window<'_> {
             };
             open = after(next);
         }
-        from
+        after(from)
     }
 
-    /// The last whole minute before `until` that is open. Where no day of a year is, `until` itself.
+    /// The last whole minute before `until` that is open. Where no day of a year is, any day is.
     fn open_before(&self, until: Timestamp) -> Timestamp {
         let minute = SignedDuration::from_mins(1);
         let before = |at: Timestamp| match self.hours {
@@ -128,7 +129,7 @@ impl Window<'_> {
             let Some(start) = at_time_of(date, Time::midnight(), self.zone) else { break };
             open = before(start);
         }
-        until
+        before(until)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Turn;
 use super::trigger::Refusal;
 use crate::model::Attributes;
+use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, MemberScope, Names, Scope};
 use crate::scenario::{Ending, Scenario, Trigger};
 
@@ -14,6 +15,8 @@ pub(super) enum Told {
     Loud,
     /// As an import does: nobody is welcomed by it.
     Silent,
+    /// Steps have started too many runs by now.
+    InACircle,
 }
 
 impl Turn<'_> {
@@ -64,10 +67,16 @@ impl Turn<'_> {
                 if !has_come_true(scenario, condition) {
                     continue;
                 }
-                if told == Told::Silent {
-                    self.not_enrolled(scenario, "silent");
-                } else if self.enter(scenario, enter, now, &data, &after)? {
-                    break;
+                match told {
+                    Told::Silent if !mutation::is(Mutation::SilentStarts) => {
+                        self.not_enrolled(scenario, "silent");
+                    }
+                    Told::InACircle => self.not_enrolled(scenario, "too_many_at_once"),
+                    Told::Silent | Told::Loud => {
+                        if self.enter(scenario, enter, now, &data, &after)? {
+                            break;
+                        }
+                    }
                 }
             }
         }

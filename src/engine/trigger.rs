@@ -430,10 +430,20 @@ impl Turn<'_> {
         // most members have entered before or are nobody the condition means; that is no news
         let data: Arc<Attributes> = Arc::default();
         if let Ok((key, anchor)) = self.plan_entry(&scenario, enter, None, at, &names)
+            && !self.has_entered_at(&scenario.id, key.as_deref(), at)
             && self.enroll(&scenario, key, anchor, at, &data).is_err()
         {
             self.not_enrolled(&scenario, "no_room");
         }
+    }
+
+    /// True if the newest entry was at this instant: as a friend who has been linked since, for example.
+    fn has_entered_at(&self, scenario: &ScenarioId, key: Option<&str>, at: Timestamp) -> bool {
+        if mutation::is(Mutation::TickTwice) || mutation::is(Mutation::SweepRestarts) {
+            return false;
+        }
+        let key = entries_key(key);
+        self.file.entries.iter().any(|e| e.scenario == *scenario && e.key == key && e.last == at)
     }
 
     /// Starts a run that no event of its own asks for: by the scenario's rule for starts by hand, or else by

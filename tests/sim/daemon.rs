@@ -12,10 +12,10 @@ use amadare::dispatch::{
     Action, Answer, Attempted, Blame, Command, Effect, Effects, Hold, IfTaken, LinkRequest, Minutes, Reply,
     Turns, Whom,
 };
-use amadare::engine::{Change, Resolution};
+use amadare::engine::{Change, Enroll, OptChange, Resolution};
 use amadare::model::{
     Attributes, DeliveryId, Event, EventName, Friendship, Happening, LineUserId, MemberFile, MemberId,
-    RetryKey, SLOTS, StepId, What,
+    RetryKey, SLOTS, ScenarioId, StepId, What,
 };
 use amadare::mutation::{self, Mutation};
 use amadare::store::{
@@ -24,8 +24,8 @@ use amadare::store::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 
+use crate::book::Book;
 use crate::history;
-use crate::scenarios;
 
 const MAX_UNFLUSHED: usize = 4;
 
@@ -34,19 +34,73 @@ const SALT: [u8; 1] = [1];
 /// What is asked of the daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ask {
-    Event { id: String, name: &'static str, whom: history::Whom, at: i64, data: Attributes },
-    Webhook { id: String, user: u8, blocked: bool, at: i64 },
-    Name { member: u8, name: String },
-    Link { member: u8, user: u8, takes: bool },
-    Erase { member: u8 },
-    Reload { variant: usize },
-    Attempted { key: u128, outcome: Outcome },
+    Event {
+        id: String,
+        name: &'static str,
+        whom: history::Whom,
+        at: i64,
+        data: Attributes,
+    },
+    Webhook {
+        id: String,
+        user: u8,
+        blocked: bool,
+        at: i64,
+    },
+    Name {
+        member: u8,
+        name: String,
+    },
+    /// A wish that somebody enters a drawn scenario.
+    Enroll {
+        id: String,
+        scenario: &'static str,
+        whom: history::Whom,
+        at: i64,
+        data: Attributes,
+    },
+    /// Attributes as a patch, and all tags.
+    Tell {
+        member: u8,
+        attributes: Attributes,
+        tags: Option<Vec<&'static str>>,
+        silent: bool,
+    },
+    /// What somebody wants no more, or wants again: a topic, or all.
+    Opt {
+        whom: history::Whom,
+        topic: Option<&'static str>,
+        out: bool,
+    },
+    Link {
+        member: u8,
+        user: u8,
+        takes: bool,
+    },
+    Erase {
+        member: u8,
+    },
+    Reload {
+        variant: usize,
+    },
+    Attempted {
+        key: u128,
+        outcome: Outcome,
+    },
     LetGo,
-    Quota { limit: u64, used: u64 },
-    LineClock { ahead: i64 },
+    Quota {
+        limit: u64,
+        used: u64,
+    },
+    LineClock {
+        ahead: i64,
+    },
     Hold,
     Release,
-    Settle { delivery: u128, how: How },
+    Settle {
+        delivery: u128,
+        how: How,
+    },
 }
 
 /// What an operator makes of a delivery whose fate is unknown.
@@ -124,6 +178,7 @@ pub(crate) enum Out {
 }
 
 pub(crate) struct Daemon {
+    book: Arc<Book>,
     store: Arc<MemoryStore>,
     turns: Turns,
     queue: VecDeque<Command>,
@@ -138,12 +193,13 @@ impl Daemon {
     /// `line_ahead` is none where LINE did not answer: then sends are held for the token.
     pub(crate) fn open(
         store: Arc<MemoryStore>,
+        book: &Arc<Book>,
         variant: usize,
         now: Clocks,
         line_ahead: Option<i64>,
     ) -> Daemon {
         let opening = Opening {
-            scenarios: Arc::clone(scenarios::set(variant)),
+            scenarios: Arc::clone(book.set(variant)),
             channel: "C".into(),
             salt: SALT.to_vec(),
             holds: line_ahead.is_none().then_some(Hold::Token).into_iter().collect(),
@@ -152,6 +208,7 @@ impl Daemon {
         };
         let turns = Turns::open(store.clone(), opening, instant(now.wall)).expect("the disk is readable");
         Daemon {
+            book: Arc::clone(book),
             store,
             turns,
             queue: VecDeque::new(),
@@ -185,7 +242,7 @@ impl Daemon {
     pub(crate) fn ask(&mut self, ticket: u64, ask: &Ask) {
         let (reply, answer) = Reply::one();
         self.asked.push_back((ticket, answer));
-        self.queue.push_back(Command { what: action(ask), reply: Some(reply) });
+        self.queue.push_back(Command { what: action(ask, &self.book), reply: Some(reply) });
     }
 
     /// The wall-clock instant at which there is something to do; none when there is nothing.
@@ -374,7 +431,7 @@ fn answered(answer: &Answer) -> Answered {
     }
 }
 
-fn action(ask: &Ask) -> Action {
+fn action(ask: &Ask, book: &Book) -> Action {
     match ask.clone() {
         Ask::Event { id, name, whom, at, data } => {
             let member = match whom {
@@ -396,6 +453,22 @@ fn action(ask: &Ask) -> Action {
             let change = Change { attributes: Some(attributes), ..Change::default() };
             Action::Change { member: member_id(history::Whom::Member(member)), change, link: None }
         }
+        Ask::Enroll { id, scenario, whom, data, .. } => {
+            let scenario = ScenarioId::new(scenario).unwrap();
+            let wish = Enroll { id: Some(id), scenario, key: None, data };
+            Action::Enroll { member: member_id(whom), wish }
+        }
+        Ask::Tell { member, attributes, tags, silent } => {
+            let tags = tags.map(|tags| tags.into_iter().map(str::to_owned).collect());
+            let change = Change { attributes: Some(attributes), tags, silent, ..Change::default() };
+            Action::Change { member: member_id(history::Whom::Member(member)), change, link: None }
+        }
+        Ask::Opt { whom, topic, out } => {
+            let topic = topic.map(str::to_owned);
+            let opt = if out { OptChange::Out { topic } } else { OptChange::In { topic } };
+            let change = Change { opt: Some(opt), ..Change::default() };
+            Action::Change { member: member_id(whom), change, link: None }
+        }
         Ask::Link { member, user, takes } => {
             let taken = if takes { IfTaken::Move } else { IfTaken::Refuse };
             let link = Some(LinkRequest { user: user_id(user), taken });
@@ -404,7 +477,7 @@ fn action(ask: &Ask) -> Action {
         }
         Ask::Erase { member } => Action::Erase { member: member_id(history::Whom::Member(member)) },
         Ask::Reload { variant } => {
-            Action::Reload { scenarios: Arc::clone(scenarios::set(variant)), files: Vec::new() }
+            Action::Reload { scenarios: Arc::clone(book.set(variant)), files: Vec::new() }
         }
         Ask::Attempted { key, outcome } => {
             let retry_key = RetryKey(uuid::Uuid::from_u128(key));

@@ -4,9 +4,12 @@
 //! does not change it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+use crate::book::{self, Book, Start};
 
 pub(crate) const MEMBERS: u8 = 3;
 pub(crate) const USERS: u8 = 4;
@@ -100,6 +103,48 @@ pub(crate) enum What {
     Buy {
         serial: u32,
         whom: Whom,
+    },
+    /// Somebody wishes that one enters a drawn scenario.
+    Enroll {
+        serial: u32,
+        scenario: &'static str,
+        whom: Whom,
+        key: u8,
+    },
+    /// An event that runs may wait for.
+    Ping {
+        serial: u32,
+        whom: Whom,
+    },
+    /// Ends all runs of the drawn scenarios, if the book has it so.
+    Quit {
+        serial: u32,
+        whom: Whom,
+    },
+    /// All tags that a member has from now on.
+    Tags {
+        member: u8,
+        tags: Vec<&'static str>,
+        silent: bool,
+    },
+    /// An attribute that conditions look at.
+    Mark {
+        member: u8,
+        is_set: bool,
+        silent: bool,
+    },
+    /// The date that scenarios by a date look at; none takes it away.
+    Day {
+        member: u8,
+        in_days: Option<i64>,
+        whole: bool,
+        silent: bool,
+    },
+    /// A topic, or all.
+    Opt {
+        whom: Whom,
+        topic: Option<&'static str>,
+        out: bool,
     },
     /// What was sent as `serial`, once more.
     Duplicate {
@@ -227,11 +272,27 @@ const STARTS: [&str; 10] = [
     "2026-07-14T00:00:00Z",
 ];
 
-pub(crate) fn draw(seed: u64) -> Vec<Act> {
+/// When histories with a book start, to a day.
+pub(crate) fn start_of_book(number: u64) -> i64 {
+    let start: Timestamp = STARTS[(number % STARTS.len() as u64) as usize].parse().unwrap();
+    start.as_millisecond()
+}
+
+/// Acts, and the book of scenario files that they are played with.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) book: u64,
+    pub(crate) acts: Vec<Act>,
+}
+
+pub(crate) fn draw(seed: u64) -> History {
     let mut rng = Rng::of(&[seed, 1]);
-    let start: Timestamp = rng.pick(&STARTS).parse().unwrap();
+    let number = book::number_of(seed);
+    let drawn_start: Timestamp = rng.pick(&STARTS).parse().unwrap();
+    let start = if number == 0 { drawn_start.as_millisecond() } else { start_of_book(number) };
     let mut drawing = Drawing {
-        now: start.as_millisecond() + rng.range(0, 20 * HOUR),
+        now: start + rng.range(0, 20 * HOUR),
+        book: book::book(number),
         acts: Vec::new(),
         serial: 0,
         entered: Vec::new(),
@@ -249,11 +310,12 @@ pub(crate) fn draw(seed: u64) -> Vec<Act> {
         let what = drawing.what();
         drawing.add(what);
     }
-    drawing.acts
+    History { book: number, acts: drawing.acts }
 }
 
 struct Drawing {
     rng: Rng,
+    book: Arc<Book>,
     now: i64,
     acts: Vec<Act>,
     serial: u32,
@@ -281,6 +343,10 @@ impl Drawing {
             _ => rng.range(1, 9) * DAY + rng.range(0, HOUR),
         };
         self.now += gap;
+        if gap > MINUTE && rng.percent(40) {
+            return self.until_a_tick();
+        }
+        let rng = &mut self.rng;
         if gap > MINUTE && rng.percent(30) {
             let zone = rng.pick(&["America/New_York", "Asia/Tokyo", "Europe/Berlin"]);
             let hour = rng.pick(&[0, 2, 8, 9, 10, 18, 21]);
@@ -290,6 +356,25 @@ impl Drawing {
             let next = now.date().at(hour, 0, 0, 0).to_zoned_datetime(zone).unwrap().timestamp();
             let next = if next < now.timestamp() { next + SignedDuration::from_hours(24) } else { next };
             self.now = (next.as_millisecond() + around).max(self.now);
+        }
+    }
+
+    /// To about the next moment at which the clock starts a scenario, if one is started so.
+    fn until_a_tick(&mut self) {
+        let now = Timestamp::from_millisecond(self.now).unwrap();
+        let ticks: Vec<i64> = (self.book.drawn.iter())
+            .filter_map(|drawn| match &drawn.start {
+                Start::Every(pattern, _) => {
+                    let tick = amadare::scenario::cron::cron(pattern).unwrap().next_after(now, &drawn.zone);
+                    tick.map(Timestamp::as_millisecond)
+                }
+                _ => None,
+            })
+            .filter(|tick| tick - self.now < 4 * DAY)
+            .collect();
+        if !ticks.is_empty() {
+            let around = self.rng.pick(&[-2_000, -1, 0, 0, 0, 1, 3, 1_000]);
+            self.now = (self.rng.pick(&ticks) + around).max(self.now);
         }
     }
 
@@ -309,6 +394,9 @@ impl Drawing {
         let serial = self.serial + 1;
         self.serial = serial;
         let age = if self.rng.percent(80) { 0 } else { self.rng.range(0, 3 * DAY) };
+        if !self.book.drawn.is_empty() && self.rng.percent(45) {
+            return self.of_the_book(serial, age);
+        }
         match self.rng.below(100) {
             0..30 => {
                 let scenario = self.rng.pick(&[
@@ -371,6 +459,57 @@ impl Drawing {
             }
             97..98 => What::Settle,
             _ => self.operation(),
+        }
+    }
+
+    /// What the drawn scenarios react to.
+    fn of_the_book(&mut self, serial: u32, age: i64) -> What {
+        let silent = self.rng.percent(20);
+        match self.rng.below(100) {
+            0..22 => {
+                let index = self.rng.below(self.book.drawn.len() as u64) as usize;
+                let drawn = &self.book.drawn[index];
+                let (scenario, by_event) = (drawn.id, drawn.start == Start::Event || drawn.also_event);
+                if !by_event && !matches!(drawn.start, Start::Event | Start::Manual) {
+                    return What::Ping { serial, whom: self.whom() };
+                }
+                self.sent.push(serial);
+                let key = self.rng.below(2) as u8;
+                let whom = self.whom();
+                if by_event && self.rng.percent(75) {
+                    return What::Enter { serial, scenario, whoms: vec![whom], key, anchor_in: 0, age };
+                }
+                What::Enroll { serial, scenario, whom, key }
+            }
+            22..42 => {
+                let tags = book::TAGS.into_iter().filter(|_| self.rng.percent(55)).collect();
+                What::Tags { member: self.member(), tags, silent }
+            }
+            42..47 => What::Mark { member: self.member(), is_set: self.rng.percent(70), silent },
+            47..62 => {
+                let in_days = self.rng.percent(82).then(|| match self.rng.below(4) {
+                    0 => self.rng.range(-3, 1),
+                    // so that a date is moved back to one that it was
+                    1 => 3,
+                    _ => self.rng.range(0, 12),
+                });
+                What::Day { member: self.member(), in_days, whole: self.rng.percent(50), silent }
+            }
+            62..72 => What::Ping { serial, whom: self.whom() },
+            72..75 => What::Quit { serial, whom: self.whom() },
+            75..85 => {
+                let topic = self.rng.percent(55).then(|| self.rng.pick(&book::TOPICS));
+                What::Opt { whom: self.whom(), topic, out: self.rng.percent(60) }
+            }
+            85..93 => What::Reload { variant: self.rng.below(book::VARIANTS as u64) as usize },
+            93..97 => {
+                let down = self.down();
+                What::Kill { after: self.rng.below(160) as u32, down }
+            }
+            _ => {
+                let down = self.down();
+                What::PowerCut { after: self.rng.below(160) as u32, down }
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+mod book;
 mod daemon;
 mod history;
 mod line;
@@ -48,12 +49,19 @@ fn number(name: &str) -> Option<u64> {
 
 /// The failure of a seed, with the shortest history that shows it.
 fn report(seed: u64, invariant: &str) -> String {
-    let acts = shrink(history::draw(seed), invariant);
-    let played = play_safely(&acts, true);
+    let history = shrink(history::draw(seed), invariant);
+    let played = play_safely(&history, true);
     let broken = played.broken.expect("a history that was shrunk still fails");
     let mut text = format!("\nseed {seed} breaks `{}`: {}\n\n", broken.invariant, broken.detail);
-    for act in &acts {
+    for act in &history.acts {
         writeln!(text, "    {act}").unwrap();
+    }
+    let reloaded = history.acts.iter().filter_map(|act| match act.what {
+        history::What::Reload { variant } => Some(variant),
+        _ => None,
+    });
+    for variant in reloaded.chain([0]).collect::<std::collections::BTreeSet<_>>() {
+        writeln!(text, "\n    variant {variant}: {}", book::book(history.book).told(variant)).unwrap();
     }
     writeln!(text).unwrap();
     for line in &played.trace {
@@ -93,9 +101,9 @@ fn every_history_keeps_the_promises() {
         }
     });
     if let Some(seed) = number("SEED") {
-        let acts = history::draw(seed);
-        acts.iter().for_each(|act| println!("{act}"));
-        play_safely(&acts, true).trace.iter().for_each(|line| println!("{line}"));
+        let history = history::draw(seed);
+        history.acts.iter().for_each(|act| println!("{act}"));
+        play_safely(&history, true).trace.iter().for_each(|line| println!("{line}"));
     }
     println!("{count} seeds from {from}, {} steps", steps.into_inner());
     let mut failed = failed.into_inner().unwrap();

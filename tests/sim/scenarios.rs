@@ -1,14 +1,10 @@
-//! The scenarios of the histories, in the variants that reloads swap: real YAML through the real loader.
+//! The scenarios that all histories have, in the variants that reloads swap: real YAML through the real
+//! loader.
 //!
 //! Every text says which event it comes from, which step and which move, so that what a person receives
 //! can be counted without any id of the daemon's.
 
 use std::fmt::Write;
-use std::sync::{Arc, OnceLock};
-
-use amadare::scenario::load::load;
-use amadare::scenario::source::Sources;
-use amadare::scenario::{Defaults, ScenarioSet};
 
 pub(crate) const VARIANTS: usize = 7;
 
@@ -44,12 +40,17 @@ pub(crate) fn is_reminder(step: &str) -> bool {
     matches!(step, "day-before" | "soon")
 }
 
-/// What a text tells of itself: scenario, step, serial of the event, move.
+/// What a text tells of itself: scenario, step, serial of the event, move; and of a drawn scenario, when the
+/// run was entered, what its days are counted from, and whose it is.
 pub(crate) struct Told<'a> {
     pub(crate) scenario: &'a str,
     pub(crate) step: &'a str,
+    /// 0 where no event started the run.
     pub(crate) serial: u32,
     pub(crate) version: u32,
+    pub(crate) entered: &'a str,
+    pub(crate) anchor: &'a str,
+    pub(crate) member: &'a str,
 }
 
 pub(crate) fn told(text: &str) -> Told<'_> {
@@ -57,22 +58,11 @@ pub(crate) fn told(text: &str) -> Told<'_> {
     let (scenario, step) = (words.next().unwrap(), words.next().unwrap());
     let mut number = || words.next().unwrap().parse().unwrap();
     let (serial, version) = (number(), number());
-    Told { scenario, step, serial, version }
+    let mut word = || words.next().unwrap_or("-");
+    Told { scenario, step, serial, version, entered: word(), anchor: word(), member: word() }
 }
 
-pub(crate) fn set(variant: usize) -> &'static Arc<ScenarioSet> {
-    static SETS: OnceLock<Vec<Arc<ScenarioSet>>> = OnceLock::new();
-    &SETS.get_or_init(|| (0..VARIANTS).map(compiled).collect())[variant]
-}
-
-fn compiled(variant: usize) -> Arc<ScenarioSet> {
-    let files = written(variant);
-    let files = files.into_iter().map(|(id, text)| (format!("{id}.yaml"), text.into_bytes()));
-    let loaded = load(&Sources::from_files(files), &Defaults::default());
-    Arc::new(loaded.set.unwrap_or_else(|| panic!("variant {variant}: {:?}", loaded.findings)))
-}
-
-fn written(variant: usize) -> Vec<(&'static str, String)> {
+pub(crate) fn written(variant: usize) -> Vec<(&'static str, String)> {
     let v = variant;
     let mut files = Vec::new();
 

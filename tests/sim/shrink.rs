@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::history::Act;
+use crate::history::{Act, History};
 use crate::oracle::Broken;
 use crate::world::{Played, play};
 
@@ -10,8 +10,8 @@ use crate::world::{Played, play};
 const MAX_PLAYED: usize = 3_000;
 
 /// Plays a history; a panic of the daemon is a broken invariant as well.
-pub(crate) fn play_safely(acts: &[Act], traced: bool) -> Played {
-    match catch_unwind(AssertUnwindSafe(|| play(acts, traced))) {
+pub(crate) fn play_safely(history: &History, traced: bool) -> Played {
+    match catch_unwind(AssertUnwindSafe(|| play(history, traced))) {
         Ok(played) => played,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
@@ -23,9 +23,12 @@ pub(crate) fn play_safely(acts: &[Act], traced: bool) -> Played {
 }
 
 /// Delta debugging over acts: leaves out halves, quarters and so on down to single acts.
-pub(crate) fn shrink(mut acts: Vec<Act>, invariant: &str) -> Vec<Act> {
-    let still_fails =
-        |acts: &[Act]| play_safely(acts, false).broken.is_some_and(|broken| broken.invariant == invariant);
+pub(crate) fn shrink(history: History, invariant: &str) -> History {
+    let History { book, mut acts } = history;
+    let still_fails = |acts: &[Act]| {
+        let history = History { book, acts: acts.to_vec() };
+        play_safely(&history, false).broken.is_some_and(|broken| broken.invariant == invariant)
+    };
     let mut played = 0;
     let mut pieces = 2;
     while acts.len() > 1 && played < MAX_PLAYED {
@@ -59,5 +62,5 @@ pub(crate) fn shrink(mut acts: Vec<Act>, invariant: &str) -> Vec<Act> {
             }
         }
     }
-    acts
+    History { book, acts }
 }

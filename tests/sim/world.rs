@@ -8,10 +8,11 @@ use amadare::model::Attributes;
 use amadare::store::MemoryStore;
 use serde_json::json;
 
+use crate::book::{self, Book};
 use crate::daemon::{Answered, Ask, Clocks, Daemon, How, Out, Outcome, Request, instant, restored};
-use crate::history::{Act, DAY, HOUR, MINUTE, Rng, SECOND, Weather, What, Whom};
+use crate::history::{Act, DAY, HOUR, History, MINUTE, Rng, SECOND, Weather, What, Whom};
 use crate::line::{Fate, Line, Said, Verdict};
-use crate::oracle::{Broken, Oracle, booking};
+use crate::oracle::{Broken, Disturbed, Oracle, booking};
 
 /// How wrong the clock may be without a word: a difference to LINE's and a jump that are both let pass.
 const MOST_WRONG: i64 = 7 * MINUTE;
@@ -49,6 +50,7 @@ struct Errand {
 }
 
 pub(crate) struct World {
+    book: Arc<Book>,
     daemon: Option<Daemon>,
     line: Line,
     oracle: Oracle,
@@ -106,17 +108,21 @@ pub(crate) struct Played {
     pub(crate) steps: u64,
 }
 
-pub(crate) fn play(acts: &[Act], traced: bool) -> Played {
+pub(crate) fn play(history: &History, traced: bool) -> Played {
+    let acts = &history.acts;
+    let book = book::book(history.book);
     let start = acts.first().map_or(0, |act| act.at);
     let mut world = World {
         daemon: Some(Daemon::open(
             Arc::new(MemoryStore::new()),
+            &book,
             0,
             Clocks { wall: start, boot: 1, uptime: start },
             Some(0),
         )),
         line: Line::default(),
-        oracle: Oracle::default(),
+        oracle: Oracle::new(&book, start),
+        book,
         now: start,
         offset: 0,
         boot: 1,
@@ -172,7 +178,21 @@ impl World {
         self.set_clock(-self.offset);
         self.ask(Ask::Release);
         self.probe_in(SECOND);
-        self.run_until(self.now + LONGEST)?;
+        if self.book.drawn.is_empty() {
+            self.run_until(self.now + LONGEST)?;
+        }
+        if !self.book.drawn.is_empty() {
+            // the clock and dates start nothing more, and what was paused or taken away goes on
+            self.run_until(self.now + 3 * HOUR)?;
+            for member in 0..crate::history::MEMBERS {
+                if self.oracle.has_day(member) {
+                    let attributes = object(json!({ "day": null }));
+                    self.ask(Ask::Tell { member, attributes, tags: None, silent: false });
+                }
+            }
+            self.reload(self.variant + book::VARIANTS);
+            self.run_until(self.now + LONGEST)?;
+        }
         for _ in 0..MAX_SETTLED {
             if self.daemon().in_doubt().is_empty() {
                 break;
@@ -202,6 +222,9 @@ impl World {
         let fresh = self.daemon().unseen().saturating_sub(known);
         self.stale.push_back((fresh, self.offset));
         self.offset += by;
+        if by != 0 {
+            self.oracle.is_disturbed(self.now, Disturbed::Clock);
+        }
         // LINE's word from before is under way, and counts until the next one
         let is_told = |ask: &Ask| matches!(ask, Ask::LineClock { .. });
         if self.waiting.values().any(is_told) {
@@ -287,10 +310,45 @@ impl World {
                 // its id is remembered for thirty days
                 let again = self.sent.get(serial).cloned().unwrap_or_default();
                 for ask in again {
-                    if matches!(&ask, Ask::Event { at, .. } if wall - at < 20 * DAY) {
+                    if matches!(&ask, Ask::Event { at, .. } | Ask::Enroll { at, .. } if wall - at < 20 * DAY)
+                    {
                         self.ask(ask);
                     }
                 }
+            }
+            What::Enroll { serial, scenario, whom, key } => {
+                let data = object(json!({ "n": serial, "key": format!("k{key}") }));
+                let ask = Ask::Enroll { id: format!("h{serial}"), scenario, whom: *whom, at: wall, data };
+                self.send(*serial, ask);
+            }
+            What::Ping { serial, whom } => {
+                let id = format!("s{serial}");
+                self.ask(Ask::Event { id, name: "ping", whom: *whom, at: wall, data: Attributes::new() });
+            }
+            What::Quit { serial, whom } => {
+                let id = format!("s{serial}");
+                self.ask(Ask::Event { id, name: "quit", whom: *whom, at: wall, data: Attributes::new() });
+            }
+            What::Tags { member, tags, silent } => {
+                let (tags, attributes) = (Some(tags.clone()), Attributes::new());
+                self.ask(Ask::Tell { member: *member, attributes, tags, silent: *silent });
+            }
+            What::Mark { member, is_set, silent } => {
+                let attributes = object(json!({ "x": if *is_set { json!(true) } else { json!(null) } }));
+                self.ask(Ask::Tell { member: *member, attributes, tags: None, silent: *silent });
+            }
+            What::Day { member, in_days, whole, silent } => {
+                let day = in_days.map(|days| {
+                    // every other day, so that a date comes again
+                    let at =
+                        instant((wall + days * DAY).div_euclid(2 * DAY) * 2 * DAY + 15 * HOUR).to_string();
+                    if *whole { at[..10].to_owned() } else { at }
+                });
+                let attributes = object(json!({ "day": day }));
+                self.ask(Ask::Tell { member: *member, attributes, tags: None, silent: *silent });
+            }
+            What::Opt { whom, topic, out } => {
+                self.ask(Ask::Opt { whom: *whom, topic: *topic, out: *out });
             }
             What::Follow { serial, user, age } | What::Unfollow { serial, user, age } => {
                 let blocked = matches!(act.what, What::Unfollow { .. });
@@ -306,10 +364,7 @@ impl World {
             What::Erase { member } => self.ask(Ask::Erase { member: *member }),
             // what an edit makes of moments from before a restore, nobody can say
             What::Reload { .. } if self.backup.is_some() => {}
-            What::Reload { variant } => {
-                self.variant = *variant;
-                self.ask(Ask::Reload { variant: *variant });
-            }
+            What::Reload { variant } => self.reload(*variant),
             What::Weather { weather, lasts } => self.weather = (*weather, self.now + lasts, act.seed),
             What::Kill { after, down } => self.trouble = Some((*after, Trouble::Kill { down: *down })),
             What::PowerCut { after, down } => {
@@ -335,6 +390,12 @@ impl World {
         }
     }
 
+    fn reload(&mut self, variant: usize) {
+        self.variant = variant;
+        self.oracle.is_disturbed(self.now, Disturbed::Files);
+        self.ask(Ask::Reload { variant });
+    }
+
     fn send(&mut self, serial: u32, ask: Ask) {
         self.sent.entry(serial).or_default().push(ask.clone());
         self.ask(ask);
@@ -343,7 +404,7 @@ impl World {
     fn ask(&mut self, ask: Ask) {
         self.tickets += 1;
         let ticket = self.tickets;
-        self.oracle.asks(ticket, &ask);
+        self.oracle.asks(ticket, &ask, self.now);
         self.daemon().ask(ticket, &ask);
         self.waiting.insert(ticket, ask);
     }
@@ -478,10 +539,12 @@ impl World {
         self.was_restored = true;
         let now = self.wall();
         self.oracle.restored(known);
+        self.oracle.is_disturbed(self.now, Disturbed::Restored);
         self.opens_again(restored(&backup, self.boot as u8, backup_at, now), down)
     }
 
     fn opens_again(&mut self, store: Arc<MemoryStore>, down: i64) -> Result<(), Broken> {
+        self.oracle.is_disturbed(self.now, Disturbed::Down);
         self.stale.clear();
         for (at, timed) in std::mem::take(&mut self.timed) {
             match timed {
@@ -502,8 +565,10 @@ impl World {
         self.now = open_at;
         let is_held = self.rng.percent(50);
         let clocks = self.clocks();
-        self.daemon = Some(Daemon::open(store, self.variant, clocks, (!is_held).then_some(-self.offset)));
+        self.daemon =
+            Some(Daemon::open(store, &self.book, self.variant, clocks, (!is_held).then_some(-self.offset)));
         self.oracle.reloaded(self.variant);
+        self.oracle.is_disturbed(self.now, Disturbed::Up);
         // its first reading of the clock follows at once on LINE's
         if !self.daemon().turn(clocks) {
             return self.dies_of_the_disk();
@@ -515,7 +580,7 @@ impl World {
         // callers without an answer ask again, but for some who sent an event and give up
         for (ticket, ask) in std::mem::take(&mut self.waiting) {
             let gives_up = match &ask {
-                Ask::Event { .. } => self.rng.percent(20),
+                Ask::Event { .. } | Ask::Enroll { .. } => self.rng.percent(20),
                 Ask::Reload { .. }
                 | Ask::Attempted { .. }
                 | Ask::LetGo
@@ -526,7 +591,7 @@ impl World {
                 _ => false,
             };
             if !gives_up {
-                self.oracle.asks(ticket, &ask);
+                self.oracle.asks(ticket, &ask, self.now);
                 self.daemon().ask(ticket, &ask);
                 self.waiting.insert(ticket, ask);
             }
@@ -558,7 +623,7 @@ impl World {
                 if ask == Ask::Release {
                     self.confirmed.push(offset);
                 }
-                self.oracle.answered(ticket, &ask, answered);
+                self.oracle.answered(ticket, &ask, answered, self.now);
             }
             Out::Attempt(request) => {
                 let (to, text) = addressed(&request.bytes);
@@ -570,7 +635,7 @@ impl World {
                         format!("`{text}` while the clock is {hours:.1} h wrong"),
                     ));
                 }
-                self.oracle.released(&to, &text, &request, self.now)?;
+                self.oracle.released(&to, &text, &request, (self.now, self.now + offset))?;
                 let holders = self.oracle.holders(&to, &request);
                 let errand = Errand { request, holders, variant: self.oracle.variant(), offset };
                 let wait = if self.rng.percent(80) { 0 } else { self.rng.range(0, 3 * SECOND) };
@@ -626,13 +691,14 @@ impl World {
                     None => self.at(fate.heard, Timed::Heard(key, Outcome::NotSent)),
                 }
             }
-            Timed::Arrives(Errand { request, holders, .. }, fate) => {
+            Timed::Arrives(Errand { request, holders, variant, offset }, fate) => {
+                let key = request.key;
                 let (to, text) = addressed(&request.bytes);
                 let said = self.line.arrives(request.key, self.now, fate.verdict);
                 self.note(|| format!("LINE {said:?} {:08x} `{text}`", request.key >> 96));
                 if said == Said::Taken {
                     for (to, holder) in to.iter().zip(holders) {
-                        self.oracle.receives(*to, &text, holder)?;
+                        self.oracle.receives((*to, &text), holder, (key, variant), (self.now, offset))?;
                     }
                 }
                 if fate.is_answer && self.daemon.is_some() {

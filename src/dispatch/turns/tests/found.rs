@@ -496,3 +496,170 @@ fn a_reminder_that_a_reload_removes_does_not_go_out_after_its_anchor() {
         assert!(rig.happened.contains(&expected.to_owned()), "{:?}", rig.happened);
     }
 }
+
+/// Steps that take a tag away and give it again start the scenario of that tag once more, and so on.
+#[test]
+fn a_circle_of_changes_and_runs_ends() {
+    let mut r = Rig::new(
+        r#"
+scenario: circle
+enter: { segment: "'p' in member.tags", again: always }
+steps:
+  - step: off
+    set: { tags: { remove: [p] } }
+  - step: on
+    set: { tags: [p] }
+"#,
+    );
+    let tags = Some(["p".to_owned()].into());
+    let change = Change { tags, ..Change::default() };
+    r.ask(Action::Change { member: MemberId::new("m").unwrap(), change, link: None });
+    let begun = r.happened.iter().filter(|h| h.starts_with("enrolled")).count();
+    assert_eq!(begun, 1 + crate::engine::acts::MAX_STARTED);
+    assert!(r.happened.iter().any(|h| h == "not_enrolled  too_many_at_once"), "{:?}", r.happened);
+}
+
+/// An operator asks for a message again whose scenario has ended: the turns came round to it for ever.
+#[test]
+fn what_is_to_be_sent_again_ends_with_its_scenario() {
+    let text = r#"
+scenario: one
+ends: "2026-03-10"
+hours: 09:00-21:00
+enter: { on: go }
+steps: [{ step: only, push: hello }]
+"#;
+    for is_over in [true, false] {
+        let mut r = Rig::new(text);
+        r.member("m");
+        r.event("m", "1");
+        r.settle_down(|_| Some(Attempted::Ambiguous));
+        r.pass(SignedDuration::from_hours(24));
+        r.settle_down(|_| Some(Attempted::Ambiguous));
+        let (delivery, _) = store::page_unknown(&*r.store, None, 10).unwrap().remove(0);
+        // the evening of the last day, or after it: what is sent again waits for the morning
+        r.now = at(if is_over { "2026-03-11T14:00:00Z" } else { "2026-03-10T14:00:00Z" });
+        r.settle_down(accept);
+        let answer = r.ask(Action::Settle { delivery, resolution: Resolution::Resend });
+        assert_eq!(answer != Answer::Done, is_over, "{answer:?}");
+        r.settle_down(accept);
+        r.pass(SignedDuration::from_hours(24));
+        r.settle_down(accept);
+        assert_eq!(r.attempts.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().len(), 1);
+        assert_eq!(r.happened.contains(&"expired only ended".to_owned()), !is_over, "{:?}", r.happened);
+    }
+}
+
+/// A friend who is linked in the middle of a sweep was entered as a friend, and as the member once more.
+#[test]
+fn a_moment_on_the_clock_enters_one_who_is_linked_in_the_middle_of_its_sweep_once() {
+    let text = r#"
+scenario: daily
+enter: { every: "0 9 * * *", again: always }
+steps: [{ step: only, wait: 1h, push: "{{ member.id }}" }]
+"#;
+    let mut has_met_the_friend_first = false;
+    for n in 0..8 {
+        let mut r = Rig::new(text);
+        let (friend, member) = (Whom::LineUser(user(1)), format!("m{n}"));
+        r.ev(friend, "hello", "1", json!({}));
+        r.ev(m(&member), "hello", "2", json!({}));
+        r.now = at("2026-03-03T00:00:00Z");
+        while !r.happened.iter().any(|h| h.starts_with("enrolled")) {
+            let effects = r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap();
+            r.store.flush().unwrap();
+            r.release(effects, &accept);
+        }
+        has_met_the_friend_first |= r.file_of(&member).unwrap().enrollments.is_empty();
+        r.link(&member, user(1), IfTaken::Refuse);
+        r.settle_down(accept);
+        r.pass(SignedDuration::from_hours(1));
+        r.settle_down(accept);
+        assert_eq!(r.attempts.len(), 1, "{member}: {:?}", r.happened);
+    }
+    assert!(has_met_the_friend_first);
+}
+
+/// Where a process was down for the first moment that it would have handled, nothing told the next one of it.
+#[test]
+fn the_first_moment_on_the_clock_is_caught_up_on_after_a_crash() {
+    let daily = r#"
+scenario: daily
+enter: { every: "0 9 * * *" }
+steps: [{ step: only, push: "{{ member.id }}" }]
+"#;
+    for is_loaded_later in [false, true] {
+        let mut r = Rig::new(if is_loaded_later { TWO_STEPS } else { daily });
+        r.member("m");
+        if is_loaded_later {
+            r.scenarios = scenarios(daily);
+            r.ask(Action::Reload { scenarios: Arc::clone(&r.scenarios), files: Vec::new() });
+            r.settle_down(accept);
+        }
+        r.now = at("2026-03-03T00:10:00Z");
+        r.crash(0);
+        r.settle_down(accept);
+        assert_eq!(r.attempts.len(), 1, "{:?}", r.happened);
+    }
+}
+
+/// Somebody falls out of a multicast while the clock is wrong by hours.
+#[test]
+fn the_ten_minutes_of_a_multicast_end_when_the_clock_is_put_back() {
+    let mut r =
+        Rig::new("scenario: one\nenter: { on: go }\nsteps: [{ step: only, after: 1h, push: hello }]\n");
+    for n in 1..3 {
+        r.ev(Whom::LineUser(user(n)), "go", "1", json!({}));
+    }
+    r.pass(SignedDuration::from_hours(1));
+    r.settle_down(|_| Some(Attempted::Ambiguous));
+    assert_eq!(r.attempts.len(), 1);
+    let (before, friendship) = (r.now, Some(Friendship::Blocked));
+    r.pass(SignedDuration::from_hours(20));
+    let event =
+        Event { id: None, name: EventName::new("line.unfollow").unwrap(), at: before, data: data(json!({})) };
+    r.queue.push_back(command(Action::Line { user: user(1), event, friendship }));
+    // one turn by the wrong clock, and not the retry that is due by it
+    let effects = r.turns.take(&mut r.queue, Moment::by_hand(r.now)).unwrap();
+    r.store.flush().unwrap();
+    r.release(effects, &|_| Some(Attempted::Ambiguous));
+    r.now = before;
+    for _ in 0..12 {
+        r.pass(SignedDuration::from_mins(6));
+        r.settle_down(|_| Some(Attempted::Ambiguous));
+    }
+    assert_eq!(r.turns.unknown(), 2, "{:?}", r.happened);
+}
+
+/// The run of a friend took the place of the first run that the member had, and not of its like.
+#[test]
+fn runs_that_a_link_makes_one_are_those_of_the_same_entry() {
+    let text = r#"
+scenario: daily
+enter: { every: "0 9 * * *", again: always }
+steps:
+  - step: first
+    push: "{{ member.id }}"
+  - step: second
+    wait: 30h
+    push: "{{ enrollment.entered_at }}"
+"#;
+    let mut r = Rig::new(text);
+    r.ev(m("m"), "hello", "1", json!({}));
+    r.now = at("2026-03-03T00:00:00Z");
+    r.settle_down(accept);
+    r.ev(Whom::LineUser(user(1)), "hello", "2", json!({}));
+    r.now = at("2026-03-04T00:00:00Z");
+    r.settle_down(|_| None);
+    r.link("m", user(1), IfTaken::Refuse);
+    let retry_key = r.attempts[0].0;
+    r.ask(Action::Attempted { retry_key, attempted: Attempted::Accepted });
+    for hours in [6, 24] {
+        r.pass(SignedDuration::from_hours(hours));
+        r.settle_down(accept);
+    }
+    for day in ["2026-03-03T00:00:00Z", "2026-03-04T00:00:00Z"] {
+        let of_day = r.attempts.iter().filter(|(_, bytes)| bytes.contains(day)).count();
+        assert_eq!(of_day, 1, "{day}: {:?}", r.attempts);
+    }
+}
