@@ -10,7 +10,7 @@ use std::sync::Arc;
 use amadare::clock::{Moment, Monotonic};
 use amadare::dispatch::turns::Opening;
 use amadare::dispatch::{Action, Command, Minutes, Turns};
-use amadare::engine::{self, Context, Input, Sending, Verdict};
+use amadare::engine::{self, Context, Input, Sending, Trust, Verdict};
 use amadare::model::{
     Attributes, Enrollment, EnrollmentId, Friendship, LineUserId, Link, MemberFile, MemberId, ScenarioId,
     Standing,
@@ -128,6 +128,7 @@ fn decisions(what: &str, text: &str) {
         calling: Sending::Open,
         restored_at: None,
         dormant: &dormant,
+        clock: Trust::Sure,
     };
     let mut best = f64::MIN;
     for _ in 0..ROUNDS {

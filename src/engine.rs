@@ -34,6 +34,7 @@ mod segment;
 pub mod suppression;
 pub mod trigger;
 
+use change::LinkChange;
 pub use change::{Change, OptChange};
 pub use flight::{Fate, Resolution};
 use schedule::Slot;
@@ -61,6 +62,15 @@ pub struct Context<'a> {
     pub restored_at: Option<Timestamp>,
     /// Scenarios that were removed while they were paused: their runs stand still.
     pub dormant: &'a BTreeSet<ScenarioId>,
+    /// Whether `now` can be believed: nothing is ended or planned by a clock that may be wrong.
+    pub clock: Trust,
+}
+
+/// Whether the clock can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    Sure,
+    Doubtful,
 }
 
 impl Context<'_> {
@@ -193,11 +203,15 @@ pub fn take(
             Input::Change(Change { silent: true, .. }) => Told::Silent,
             _ => Told::Loud,
         };
-        match turn.member_changed(&before, told) {
-            // a block or a link is taken in even where there is no room for what scenarios would do
-            Err(_) if matches!(input, Input::Told { .. } | Input::Opt(_)) => {}
-            other => other?,
-        }
+        // what was true of the friend that the member turns out to be is no news
+        let of_the_friend = match input {
+            Input::Change(Change { link: Some(LinkChange::To { adopted: Some(friend), .. }), .. }) => {
+                Some(member_scope(friend))
+            }
+            _ => None,
+        };
+        let before: Vec<_> = std::iter::once(before).chain(of_the_friend).collect();
+        turn.member_changed(&before, told, context.now);
     }
     turn.advance();
     Ok(taken)
@@ -335,7 +349,7 @@ impl Turn<'_> {
     /// Carries every enrollment as far as it goes and sets the member's wake.
     fn advance(&mut self) {
         for _ in 0..MAX_ROUNDS {
-            let before = (Arc::clone(&self.file.attributes), self.file.enrollments.len());
+            let before = (Arc::clone(&self.file.attributes), self.dated_runs());
             self.follow_dates();
             let known = self.file.enrollments.len();
             self.advance_all();
@@ -348,8 +362,7 @@ impl Turn<'_> {
             let now = self.context.now;
             self.file.enrollments.retain(|run| !is_over(run, now));
             // a step may have changed a date, and a run by a yearly date that is over leaves room for the next
-            let is_settled =
-                Arc::ptr_eq(&before.0, &self.file.attributes) && before.1 == self.file.enrollments.len();
+            let is_settled = Arc::ptr_eq(&before.0, &self.file.attributes) && before.1 == self.dated_runs();
             if self.context.scenarios.dated().is_empty() || is_settled {
                 break;
             }
@@ -386,8 +399,12 @@ impl Turn<'_> {
         }
         let Standing::Waiting { until } = run.now else { return None };
         match self.context.scenarios.get(&run.scenario) {
-            Some(scenario) if scenario.paused => scenario.ends,
-            Some(scenario) => Some(scenario.ends.map_or(until, |ends| until.min(ends))),
+            // the end of a scenario ends what lives; what an operator wants sent again is looked at in its time
+            Some(scenario) => {
+                let is_ended_by_it = run.is_live() && self.context.clock == Trust::Sure;
+                let ends = scenario.ends.filter(|_| is_ended_by_it);
+                if scenario.paused { ends } else { Some(ends.map_or(until, |ends| until.min(ends))) }
+            }
             None if self.context.is_dormant(&run.scenario) => None,
             None => Some(until),
         }
@@ -402,7 +419,9 @@ impl Turn<'_> {
             self.exit(index, "removed");
             return self.forget_resends(index, "removed");
         };
-        if scenario.ends.is_some_and(|ends| ends <= self.context.now) && !mutation::is(Mutation::EndsIgnored)
+        if self.context.clock == Trust::Sure
+            && scenario.ends.is_some_and(|ends| ends <= self.context.now)
+            && !mutation::is(Mutation::EndsIgnored)
         {
             self.exit(index, "ended");
             return self.forget_resends(index, "ended");
@@ -454,6 +473,8 @@ impl Turn<'_> {
                     self.renew_identity(index, &step.id);
                     let delivery = self.delivery_of(index, &step.id);
                     self.note_unknown(index, delivery, due, "restored");
+                    // the member may have got it when it was due
+                    cap::count(self.file, self.context.scenarios.caps(), due, self.context.now);
                     self.settle_step(index, &step.id, Settlement::Unknown);
                     self.go_on_from(index, due);
                 }
@@ -513,7 +534,7 @@ impl Turn<'_> {
             return decision;
         }
         match self.others_in_flight(index, slot.due) {
-            Some(until) if now < until => Decision::Wait { until },
+            Some(until) if now < until && scenario.priority != Priority::High => Decision::Wait { until },
             _ => Decision::Push { due: slot.due },
         }
     }
@@ -659,7 +680,12 @@ impl Turn<'_> {
     /// Queues what a step sends, under an identity of its own.
     fn put_in_flight(&mut self, scenario: &Scenario, index: usize, step: &Step, outgoing: Outgoing) {
         let Outgoing { to, messages, silent, due, alone } = outgoing;
-        self.renew_identity(index, &step.id);
+        // a call that the daemon before may have made is known by the key that it was made under
+        let is_old_call = to.line_user().is_none()
+            && self.context.restored_at.is_some_and(|restored_at| due <= restored_at);
+        if !is_old_call {
+            self.renew_identity(index, &step.id);
+        }
         // a step that has a record is found again by it, whatever else is decided meanwhile
         record_mut(&mut self.file.enrollments[index], &step.id);
         let delivery = self.delivery_of(index, &step.id);
@@ -746,6 +772,7 @@ impl Turn<'_> {
             .map(|within| schedule::shift(run.entered_at, within, &scenario.zone));
         let moves_until = (scenario.anchor.is_some() && !scenario.update.is_empty()).then_some(run.anchor);
         run.kept_until = converts_until.chain(moves_until).max().filter(|until| *until > self.context.now);
+        let run = &self.file.enrollments[index];
         let sent = run
             .steps
             .iter()
@@ -759,11 +786,27 @@ impl Turn<'_> {
             true => Some("holdout"),
             false => (!sent && should_send).then_some("nothing_sent"),
         };
+        self.keep_at_most(limits::KEPT_RUNS);
         self.note(index, What::Completed, reason, None);
     }
 
-    /// Ends an enrollment; one with a delivery in flight is kept until that is settled.
+    /// Lets go of completed runs that were kept, the oldest first, until no more than so many are left.
+    fn keep_at_most(&mut self, count: usize) {
+        let now = self.context.now;
+        let mut kept: Vec<(Timestamp, usize)> = (self.file.enrollments.iter().enumerate())
+            .filter(|(_, run)| run.is_kept(now))
+            .map(|(index, run)| (run.entered_at, index))
+            .collect();
+        kept.sort_unstable();
+        for (_, index) in &kept[..kept.len().saturating_sub(count)] {
+            self.file.enrollments[*index].kept_until = None;
+        }
+    }
+
+    /// Ends an enrollment; one with a delivery in flight is kept until that is settled. One that was
+    /// completed can no longer convert or be taken up again.
     fn exit(&mut self, index: usize, reason: &str) {
+        self.file.enrollments[index].kept_until = None;
         if self.file.enrollments[index].is_live() {
             self.file.enrollments[index].ended = Some(Ended::Exited);
             self.note(index, What::Exited, Some(reason), None);

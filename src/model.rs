@@ -394,8 +394,8 @@ pub struct Enrollment {
     /// Until when one that was completed can still convert, or be taken up again by an update; none if it
     /// cannot.
     pub kept_until: Option<Timestamp>,
-    /// None while it lives. One that has ended is kept while a delivery is in flight, or as long as the
-    /// fate of one is unknown and nobody has settled it.
+    /// None while it lives. One that has ended stays in the file while a delivery is in flight, as long as
+    /// the fate of one is unknown and nobody has settled it, and as [`Enrollment::kept_until`] says.
     pub ended: Option<Ended>,
 }
 
@@ -460,6 +460,8 @@ pub struct StepRecord {
     /// Of a container that is settled, the first step of the arm that was taken, by which the arm is known
     /// after an edit; none if that arm has no steps, or if none was taken.
     pub took: Option<StepId>,
+    /// The place of that arm when it was taken, for an edit that took its first step out.
+    pub arm: Option<u16>,
 }
 
 impl StepRecord {
@@ -473,6 +475,7 @@ impl StepRecord {
             alone: false,
             resent_at: None,
             took: None,
+            arm: None,
         }
     }
 }
@@ -510,6 +513,8 @@ pub struct Entries {
     pub next_ordinal: u32,
     /// The instant of the newest entry.
     pub last: Timestamp,
+    /// True for a date that its run left, unsent or for another date: it may be entered by again.
+    pub left: bool,
 }
 
 /// Which entries an [`Entries`] counts.
@@ -636,7 +641,7 @@ pub struct MemberFile {
     /// Newest last; bounded by [`limits::SEEN_EVENTS`].
     pub seen: Vec<SeenEvent>,
     pub entries: Vec<Entries>,
-    /// Live ones only, oldest first.
+    /// Live ones, those that leave a question open and those that are kept; oldest first.
     pub enrollments: Vec<Enrollment>,
     /// The newest happenings; older ones are in history rows.
     pub journal: Vec<Happening>,
@@ -682,7 +687,9 @@ pub mod limits {
     pub const CALL_BYTES: usize = 16 * 1024;
     /// Live enrollments of one member.
     pub const LIVE_ENROLLMENTS: usize = 50;
-    /// What all live runs of a member may come to take in its file, in bytes.
+    /// Completed runs that are kept for a goal or an update; with more, the oldest are let go.
+    pub const KEPT_RUNS: usize = 10;
+    /// What the runs of a member may come to take in its file, in bytes.
     pub const RUNS_BYTES: usize = 32 * 1024;
     /// What one step of a run takes in the file at most, beside its id, in bytes.
     pub const STEP_BYTES: usize = 60;

@@ -11,7 +11,7 @@ use super::turns::Work;
 use super::{Answer, IfTaken, LinkRequest, Parcel, Refused};
 use crate::engine::change::LinkChange;
 use crate::engine::{Change, Fate, Input};
-use crate::model::{DeliveryId, Friendship, LineUserId, Link, MemberFile, MemberId, Standing};
+use crate::model::{DeliveryId, Friendship, LineUserId, Link, MemberFile, MemberId, OptOut, Standing};
 use crate::mutation::{self, Mutation};
 use crate::store::StoreError;
 
@@ -119,18 +119,22 @@ impl Work<'_> {
         let stub = MemberId::provisional(&link.user);
         let Some(file) = self.file(&stub)?.file.clone() else { return Ok(()) };
         let (entries, history_rows) = (file.entries, file.history_rows);
-        let seen = self.file(id)?.file.as_ref().map(|file| file.seen.clone()).unwrap_or_default();
+        let own = self.file(id)?.file.as_ref();
+        let seen = own.map(|file| file.seen.clone()).unwrap_or_default();
+        // who wants no messages wants none under another name
+        let opted_out = own.map(|file| file.opted_out.clone()).unwrap_or_default();
         if entries.is_empty()
             && seen.is_empty()
             && history_rows == 0
             && link.friendship != Friendship::Blocked
+            && opted_out == OptOut::default()
         {
             self.delete(&stub);
         } else {
             let link = Some(link);
             self.put(
                 &stub,
-                MemberFile { entries, seen, link, history_rows, ..MemberFile::new(stub.clone()) },
+                MemberFile { entries, seen, link, opted_out, history_rows, ..MemberFile::new(stub.clone()) },
             );
         }
         Ok(())

@@ -259,11 +259,17 @@ impl Work<'_> {
                 continue;
             }
             let id = file.id.clone();
-            if !loaded {
-                self.insert(id.clone(), Some(file));
+            if loaded {
+                self.carry_on(&id, &input)?;
+                started += 1;
+                continue;
             }
+            self.insert(id.clone(), Some(file.clone()));
             self.carry_on(&id, &input)?;
-            started += 1;
+            // those who may not enter again stand as they stood
+            let now = self.file(&id)?;
+            now.dirty = now.file.as_ref() != Some(&file);
+            started += usize::from(now.dirty);
         }
         let next = match is_last && !is_cut {
             true => Sweeping { slot: sweep.slot + 1, after: None, ..sweep },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::attempts::UNTRIED_WAIT;
 use super::due::DueQueue;
 use super::outbox::{self, Outbox};
 use super::ticks::{Minutes, Ticks};
@@ -12,7 +13,7 @@ use super::watch::ClockWatch;
 use super::{Action, Answer, Command, Happened, Hold, Parcel, Refused, Reply, Whom};
 use crate::clock::Moment;
 use crate::engine::flight::{Earlier, Next, before_attempt};
-use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Unknown, Verdict};
+use crate::engine::{self, Context, Input, Push, Refusal, Sending, Taken, Trust, Unknown, Verdict};
 use crate::line;
 use crate::model::{
     DeliveryId, Entries, LineUserId, MemberFile, MemberId, SLOTS, ScenarioId, Standing, limits,
@@ -208,14 +209,16 @@ impl Turns {
     /// The soonest instant at which there is something to do without a command; none when there is
     /// nothing.
     pub fn wake(&self) -> Option<Timestamp> {
-        if self.sweep.is_some() || self.stray_bodies.is_some() || self.ticks.is_sweeping() {
+        let may_tick = !self.holds.contains(&Hold::Clock);
+        if self.sweep.is_some() || self.stray_bodies.is_some() || (may_tick && self.ticks.is_sweeping()) {
             return Some(Timestamp::MIN);
         }
         let due = self.due.head().filter(|head| match self.may_send() {
             true => true,
             false => self.restored_at().is_some_and(|restored_at| *head <= restored_at),
         });
-        due.into_iter().chain(self.outbox.head()).chain(self.ticks.head()).min()
+        let tick = self.ticks.head().filter(|_| may_tick);
+        due.into_iter().chain(self.outbox.head()).chain(tick).min()
     }
 
     /// The latest of the instants at which each trigger on the clock ticks next.
@@ -371,7 +374,7 @@ pub(super) struct Loaded {
     pub(super) file: Option<MemberFile>,
     /// Where it stands in the due index of the store.
     stored_wake: Option<Timestamp>,
-    dirty: bool,
+    pub(super) dirty: bool,
     /// Its encoding, if nothing has changed since.
     encoded: Option<Vec<u8>>,
 }
@@ -428,10 +431,16 @@ impl<'a> Work<'a> {
             self.command(command)?;
         }
         self.all_due(due, until, store)?;
-        self.begin_ticks();
+        // a clock that may be wrong says nothing about which ticks are due
+        let may_tick = !self.turns.holds.contains(&Hold::Clock);
+        if may_tick {
+            self.begin_ticks();
+        }
         if idle || self.turns.count.is_multiple_of(SWEEP_EVERY) {
             self.sweep()?;
-            self.sweep_ticks()?;
+            if may_tick {
+                self.sweep_ticks()?;
+            }
             self.clean_up()?;
         }
         Ok(())
@@ -718,7 +727,9 @@ impl<'a> Work<'a> {
         let is_full = self.turns.outbox.is_full_of_calls()
             || self.pushes.iter().filter(|push| push.to.line_user().is_none()).count() >= MAX_CALLS_IN_TURN;
         let calling = if is_full { Sending::Held } else { Sending::Open };
-        Context { now: self.now, scenarios, channel, sending, calling, restored_at, dormant }
+        let in_doubt = self.turns.holds.contains(&Hold::Clock);
+        let clock = if in_doubt { Trust::Doubtful } else { Trust::Sure };
+        Context { now: self.now, scenarios, channel, sending, calling, restored_at, dormant, clock }
     }
 
     pub(super) fn put(&mut self, id: &MemberId, file: MemberFile) {
@@ -830,7 +841,9 @@ impl<'a> Work<'a> {
 
     /// Looks at the pushes of this turn again: a later command of it may have ended a run, moved a link
     /// or erased a member. What is no longer wanted is taken back before it gets into the outbox.
-    fn reconsider(&mut self) -> Result<(), StoreError> {
+    ///
+    /// Gives those that could not be told for sure.
+    fn reconsider(&mut self) -> Result<BTreeSet<DeliveryId>, StoreError> {
         let mut wanted = Vec::new();
         for _ in 0..MAX_RECONSIDERED {
             if self.pushes.is_empty() {
@@ -850,10 +863,12 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        // what is decided afresh is decided by the same world, so that a second round changes nothing more
+        // what is decided afresh is decided by the same world, so that a second round changes nothing more;
+        // should it not be so, it is looked at once more before it goes out
+        let unsure = self.pushes.iter().map(|push| push.delivery.id()).collect();
         wanted.append(&mut self.pushes);
         self.pushes = wanted;
-        Ok(())
+        Ok(unsure)
     }
 
     /// Notes which multicasts have somebody in them who should not get them any more since this turn.
@@ -891,7 +906,7 @@ impl<'a> Work<'a> {
 
     /// Commits everything that has changed and gives the effects.
     fn finish(mut self) -> Result<Effects, StoreError> {
-        self.reconsider()?;
+        let unsure = self.reconsider()?;
         self.note_fallen()?;
         for (id, row) in std::mem::take(&mut self.unknown) {
             match row {
@@ -907,6 +922,11 @@ impl<'a> Work<'a> {
             self.batch.put_meta(Meta::Clock, encode_clock(&row));
         }
         for parcel in self.turns.outbox.queue(self.pushes, self.moment, &mut self.batch) {
+            if parcel.deliveries.iter().any(|carried| unsure.contains(&carried.id)) {
+                let at = self.now.saturating_add(UNTRIED_WAIT).unwrap_or(Timestamp::MAX);
+                self.turns.outbox.wait(parcel.retry_key, at);
+                continue;
+            }
             self.effects.push(Effect::Attempt(parcel));
         }
         // in the order of ids, so that the same turn always writes the same batch

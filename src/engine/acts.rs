@@ -15,7 +15,8 @@ use crate::model::{
 use crate::scenario::program::Names;
 use crate::scenario::{Act, Call, Scenario, Set, Started, Step, WaitFor};
 
-/// Runs that steps may start while one input is taken: a circle of scenarios ends here.
+/// Runs that steps may start while one input is taken: a circle of changes and runs ends here. One of
+/// `enter` steps alone is refused when it is loaded.
 pub const MAX_STARTED: usize = 20;
 
 impl Turn<'_> {
@@ -24,7 +25,7 @@ impl Turn<'_> {
         let arm = match &step.act {
             Act::Push(_) => unreachable!("messages are put into the outbox"),
             Act::Set(set) => {
-                let outcome = self.set(scenario, index, set);
+                let outcome = self.set(scenario, index, set, due);
                 return self.done(index, &step.id, outcome, None);
             }
             Act::Call(call) => {
@@ -37,7 +38,7 @@ impl Turn<'_> {
                 let data = self.data_for(scenario, index, started);
                 self.done(index, &step.id, data.clone().map(drop), None);
                 if let Ok(data) = data {
-                    self.start(&started.scenario, &data);
+                    self.start(&started.scenario, &data, due);
                 }
                 return;
             }
@@ -74,7 +75,8 @@ impl Turn<'_> {
         let took = first.map(|first| first.id.clone());
         let took_word = took.as_ref().map_or_else(|| "none".to_owned(), |first| format!("took({first})"));
         let reason = reason.unwrap_or(&took_word);
-        record_mut(&mut self.file.enrollments[index], &step.id).took = took;
+        let record = record_mut(&mut self.file.enrollments[index], &step.id);
+        (record.took, record.arm) = (took, arm.and_then(|arm| u16::try_from(arm).ok()));
         self.done(index, &step.id, Ok(()), Some(reason));
     }
 
@@ -95,7 +97,7 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// Why it cannot; nothing has changed.
-    fn set(&mut self, scenario: &Scenario, index: usize, set: &Set) -> Result<(), String> {
+    fn set(&mut self, scenario: &Scenario, index: usize, set: &Set, due: Timestamp) -> Result<(), String> {
         let run = &self.file.enrollments[index];
         let patch = match &set.attributes {
             Some(document) => object(scenario, document, &self.names_of(run, &run.event))?,
@@ -115,10 +117,7 @@ impl Turn<'_> {
         }
         let runs = self.file.enrollments.len();
         let told = if self.verdict.started >= MAX_STARTED { Told::InACircle } else { Told::Loud };
-        if self.member_changed(&scope, told).is_err() {
-            // the change stands; what it would have started has no room
-            self.note(index, What::NotEnrolled, Some("no_room"), None);
-        }
+        self.member_changed(&[scope], told, self.instant_of(due));
         self.verdict.started += self.file.enrollments.len() - runs;
         Ok(())
     }
@@ -178,16 +177,25 @@ impl Turn<'_> {
     }
 
     /// Starts another scenario, if its own rules let it.
-    fn start(&mut self, id: &ScenarioId, data: &Arc<Attributes>) {
+    fn start(&mut self, id: &ScenarioId, data: &Arc<Attributes>, due: Timestamp) {
         let Some(target) = self.context.scenarios.get(id).cloned() else { return };
         self.verdict.started += 1;
         if self.verdict.started > MAX_STARTED {
             return self.not_enrolled(&target, "too_many_at_once");
         }
-        match self.start_run(&target, None, self.context.now, data) {
+        match self.start_run(&target, None, self.instant_of(due), data) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => self.not_enrolled(&target, &reason),
             Err(_) => self.not_enrolled(&target, "no_room"),
+        }
+    }
+
+    /// When what a step brings about begins: now; for one that was due before a restore, then, so that what
+    /// the daemon before may have sent of it is not sent again.
+    fn instant_of(&self, due: Timestamp) -> Timestamp {
+        match self.context.restored_at {
+            Some(restored_at) if due <= restored_at => due,
+            _ => self.context.now,
         }
     }
 

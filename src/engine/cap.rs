@@ -47,13 +47,13 @@ fn next_end(since: Timestamp, per: SignedDuration, now: Timestamp) -> Timestamp 
     end(end(since, passed), per)
 }
 
-/// Notes a message that was accepted, or may have been, and forgets those that count no more.
-pub fn count(file: &mut MemberFile, caps: &[Cap], now: Timestamp) {
+/// Notes a message that was accepted at an instant, or may have been, and forgets those that count no more.
+pub fn count(file: &mut MemberFile, caps: &[Cap], at: Timestamp, now: Timestamp) {
     let Some(longest) = caps.iter().map(|cap| cap.per).max() else {
         file.pushed.clear();
         return;
     };
-    file.pushed.push(now);
+    file.pushed.push(at);
     file.pushed.sort_unstable();
     file.pushed.retain(|at| end(*at, longest) > now);
     let most = caps.iter().map(|cap| cap.max).max().unwrap_or(0);

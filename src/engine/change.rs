@@ -244,6 +244,7 @@ pub fn join_entries(own: &mut Vec<Entries>, theirs: &[Entries]) {
             Some(own) => {
                 own.next_ordinal = own.next_ordinal.max(theirs.next_ordinal);
                 own.last = own.last.max(theirs.last);
+                own.left &= theirs.left;
             }
             None => {
                 let folded = (own.iter())

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
 use super::trigger::{entries_key, next_ordinal};
-use super::{Turn, member_scope, schedule};
-use crate::model::{Enrollment, EnrollmentId, Standing};
+use super::{Trust, Turn, member_scope, schedule};
+use crate::model::{Enrollment, EnrollmentId, Settled, Settlement, Standing, What};
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Expression, Names, Scope, parse_instant};
 use crate::scenario::{Enter, Scenario, Trigger};
@@ -18,7 +18,7 @@ impl Turn<'_> {
     /// Makes the runs that dates plan agree with the member's dates.
     pub(super) fn follow_dates(&mut self) {
         let scenarios = self.context.scenarios;
-        if scenarios.dated().is_empty() {
+        if scenarios.dated().is_empty() || self.context.clock == Trust::Doubtful {
             return;
         }
         let names = Names::new(Scope {
@@ -46,10 +46,16 @@ impl Turn<'_> {
         names: &Names,
     ) {
         let is_own = |run: &Enrollment| run.scenario == scenario.id && run.is_live() && run.dated;
-        let live = self.file.enrollments.iter().position(is_own);
+        let mut all = (0..self.file.enrollments.len())
+            .filter(|index| is_own(&self.file.enrollments[*index]))
+            .collect::<Vec<_>>()
+            .into_iter();
+        let live = all.next();
+        // a member who turned out to be a friend with a date of its own has one run by its own date
+        all.for_each(|index| self.exit(index, "date"));
         let Some(told) = told else {
             if let Some(index) = live {
-                self.exit(index, "date");
+                self.leave_date(index);
             }
             return;
         };
@@ -79,6 +85,12 @@ impl Turn<'_> {
         let key = key_of(moved, zone);
         if self.file.enrollments[index].key.as_deref() != Some(&key) && !mutation::is(Mutation::DateRunTwice)
         {
+            if self.has_entered_by(scenario, moved) {
+                // a run by that date is over: it is not for this one to do it again
+                return self.leave_date(index);
+            }
+            let old = self.file.enrollments[index].key.clone();
+            self.mark_left(scenario, old.as_deref());
             next_ordinal(self.file, &scenario.id, Some(&key), moved);
             self.file.enrollments[index].key = Some(Arc::from(key.as_str()));
         }
@@ -91,8 +103,7 @@ impl Turn<'_> {
         let zone = &scenario.zone;
         let this_year = year_of(self.context.now, zone);
         let is_open = |anchor: &Timestamp| {
-            let key = entries_key(Some(&key_of(*anchor, zone)));
-            let has_entered = self.file.entries.iter().any(|e| e.scenario == scenario.id && e.key == key);
+            let has_entered = self.has_entered_by(scenario, *anchor);
             let in_time = scenario.starts.is_none_or(|starts| *anchor >= starts)
                 && scenario.ends.is_none_or(|ends| *anchor < ends);
             in_time && !has_entered && !self.is_past(scenario, *anchor)
@@ -105,6 +116,41 @@ impl Turn<'_> {
                 .filter(|anchor| *anchor >= told)
                 .find(is_open),
         }
+    }
+
+    /// True if the member has entered by this date, and no run has left it since.
+    fn has_entered_by(&self, scenario: &Scenario, anchor: Timestamp) -> bool {
+        let key = entries_key(Some(&key_of(anchor, &scenario.zone)));
+        self.file.entries.iter().any(|e| e.scenario == scenario.id && e.key == key && !e.left)
+    }
+
+    /// Notes that a run has left its date undone, which may be entered by again.
+    fn mark_left(&mut self, scenario: &Scenario, key: Option<&str>) {
+        let key = entries_key(key);
+        let entries = self.file.entries.iter_mut();
+        for entry in entries.filter(|e| e.scenario == scenario.id && e.key == key) {
+            entry.left = true;
+        }
+    }
+
+    /// Ends a run whose date is none any more. If nothing was sent by it, the date may come back.
+    fn leave_date(&mut self, index: usize) {
+        let run = &self.file.enrollments[index];
+        let may_have_got =
+            |settled: Settled| matches!(settled.how, Settlement::Accepted | Settlement::Unknown);
+        let is_unsent = matches!(run.now, Standing::Waiting { .. })
+            && !run.steps.iter().any(|r| r.revision > 0 || r.settled.is_some_and(may_have_got));
+        let (scenario, key) = (run.scenario.clone(), run.key.clone());
+        if is_unsent && let Some(scenario) = self.context.scenarios.get(&scenario) {
+            self.mark_left(scenario, key.as_deref());
+        }
+        self.exit(index, "date");
+    }
+
+    /// The live runs that dates have planned.
+    pub(super) fn dated_runs(&self) -> Vec<EnrollmentId> {
+        let live = self.file.enrollments.iter().filter(|run| run.is_live() && run.dated);
+        live.map(|run| run.id).collect()
     }
 
     /// True if a run by this anchor would find every step too late.
@@ -129,7 +175,7 @@ impl Turn<'_> {
         let run = self.planned_run(scenario, anchor, ordinal);
         self.file.enrollments.push(run);
         let index = self.file.enrollments.len() - 1;
-        self.note(index, crate::model::What::Enrolled, None, Some(anchor));
+        self.note(index, What::Enrolled, None, Some(anchor));
     }
 
     /// A run whose entry is the date itself.

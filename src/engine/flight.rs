@@ -104,7 +104,7 @@ pub fn before_attempt(
     if scenario.ends.is_some_and(|ends| ends <= context.now) && !mutation::is(Mutation::EndsIgnored) {
         return stop("ended");
     }
-    if scenario.paused && earlier == Earlier::NotSent && !mutation::is(Mutation::PausedSends) {
+    if scenario.paused && !mutation::is(Mutation::PausedSends) {
         return stop("paused");
     }
     if run.ended == Some(Ended::Exited) {
@@ -113,7 +113,8 @@ pub fn before_attempt(
     if run.anchor != flight.anchor {
         return stop("anchor");
     }
-    let step = scenario.step(&flight.step);
+    // one that an edit has made something else of is a message that is gone
+    let step = scenario.step(&flight.step).filter(|step| step.messages().is_some());
     if step.is_none() && earlier == Earlier::NotSent {
         return stop("removed");
     }
@@ -146,15 +147,14 @@ impl Turn<'_> {
         if flight.delivery != delivery {
             return;
         }
-        let flight = flight.clone();
-        let Flight { step, revision, due, .. } = flight.clone();
+        let Flight { step, revision, due, is_call, .. } = flight.clone();
         let settlement = match fate {
-            Fate::Accepted if flight.is_call => {
+            Fate::Accepted if is_call => {
                 self.note_step(index, &step, What::Done, None, Some(due));
                 Some(Settlement::Done)
             }
             Fate::Accepted => {
-                cap::count(self.file, self.context.scenarios.caps(), self.context.now);
+                cap::count(self.file, self.context.scenarios.caps(), self.context.now, self.context.now);
                 self.note_step(index, &step, What::Accepted, None, Some(due));
                 Some(Settlement::Accepted)
             }
@@ -164,7 +164,9 @@ impl Turn<'_> {
             }
             Fate::Unknown(reason) => {
                 // it may have been accepted, and a cap is for what the member may have got
-                cap::count(self.file, self.context.scenarios.caps(), self.context.now);
+                if !is_call {
+                    cap::count(self.file, self.context.scenarios.caps(), self.context.now, self.context.now);
+                }
                 let delivery = Delivery { revision, ..self.delivery_of(index, &step) };
                 self.note_unknown(index, delivery, due, reason);
                 Some(Settlement::Unknown)

@@ -73,8 +73,14 @@ fn taken_arm(scenario: &Scenario, run: &Enrollment, container: &Step) -> Option<
     match own.and_then(|record| record.settled) {
         Some(settled) if settled.how == Settlement::Done => {
             let first = own.and_then(|record| record.took.as_ref());
-            // where an edit took the first step out, what was done inside tells the arm
-            Some(first.and_then(|first| find(&|step| step.id == *first).or_else(|| find(&is_settled))))
+            // where an edit took the first step out, what was done inside tells the arm, or its place
+            let place = own.and_then(|record| record.arm).map(usize::from);
+            let place = place.filter(|arm| *arm < container.arms.len());
+            Some(
+                first.and_then(|first| {
+                    find(&|step| step.id == *first).or_else(|| find(&is_settled)).or(place)
+                }),
+            )
         }
         Some(_) => Some(None),
         // an edit may have put a container around steps that were done

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Turn;
-use super::trigger::Refusal;
 use crate::model::Attributes;
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, MemberScope, Names, Scope};
@@ -20,17 +21,15 @@ pub(super) enum Told {
 }
 
 impl Turn<'_> {
-    /// Lets scenarios react to a change of the member, which was as `before` tells.
-    ///
-    /// # Errors
-    /// The member has no room for another run.
-    pub(super) fn member_changed(&mut self, before: &Arc<MemberScope>, told: Told) -> Result<(), Refusal> {
+    /// Lets scenarios react, at an instant, to a change of the member, which was as any of `before` tells.
+    /// What there is no room for is told of in the timeline.
+    pub(super) fn member_changed(&mut self, before: &[Arc<MemberScope>], told: Told, at: Timestamp) {
         if self.context.scenarios.segmented().is_empty() {
-            return Ok(());
+            return;
         }
         let after = super::member_scope(self.file);
-        if *before == after {
-            return Ok(());
+        if before.first() == Some(&after) {
+            return;
         }
         let names = |member: &Arc<MemberScope>| {
             Names::new(Scope {
@@ -41,23 +40,22 @@ impl Turn<'_> {
                 now: self.context.now,
             })
         };
-        let (before, after) = (names(before), names(&after));
+        let (before, after) = (before.iter().map(names).collect::<Vec<_>>(), names(&after));
         let has_come_true = |scenario: &Scenario, condition: Condition| {
-            let test = |names| scenario.program.test(condition, names).unwrap_or(false);
-            !test(&before) && test(&after)
+            let test = |names: &Names| scenario.program.test(condition, names).unwrap_or(false);
+            !before.iter().any(test) && test(&after)
         };
         let data: Arc<Attributes> = Arc::default();
-        let now = self.context.now;
         for scenario in self.context.scenarios.segmented() {
             let ends = |ending: &Ending| match ending {
                 Ending::Segment(condition) => has_come_true(scenario, *condition),
                 Ending::Event(_) => false,
             };
             for goal in scenario.goal.iter().filter(|goal| ends(&goal.ending)) {
-                self.convert(scenario, goal, now, &data);
+                self.convert(scenario, goal, at, &data);
             }
             for exit in scenario.exit.iter().filter(|exit| ends(&exit.ending)) {
-                for index in self.matching(scenario, exit.condition, exit.key, &data) {
+                for index in self.matching_or_kept(scenario, exit.condition, exit.key, &data) {
                     self.exit(index, "segment");
                 }
             }
@@ -72,14 +70,13 @@ impl Turn<'_> {
                         self.not_enrolled(scenario, "silent");
                     }
                     Told::InACircle => self.not_enrolled(scenario, "too_many_at_once"),
-                    Told::Silent | Told::Loud => {
-                        if self.enter(scenario, enter, now, &data, &after)? {
-                            break;
-                        }
-                    }
+                    Told::Silent | Told::Loud => match self.enter(scenario, enter, at, &data, &after) {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(_) => self.not_enrolled(scenario, "no_room"),
+                    },
                 }
             }
         }
-        Ok(())
     }
 }

@@ -136,7 +136,7 @@ impl Turn<'_> {
                 exit.ending.event() == Some(&event.name) && !mutation::is(Mutation::ExitIgnored)
             };
             for exit in scenario.exit.iter().filter(hears) {
-                for index in self.matching(scenario, exit.condition, exit.key, &data) {
+                for index in self.matching_or_kept(scenario, exit.condition, exit.key, &data) {
                     self.exit(index, &format!("event({})", event.name));
                 }
             }
@@ -155,19 +155,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// The live runs of a scenario that a rule of it means, for one event.
-    pub(super) fn matching(
-        &self,
-        scenario: &Scenario,
-        condition: Option<Condition>,
-        key: Option<Expression>,
-        data: &Arc<Attributes>,
-    ) -> Vec<usize> {
-        self.matching_of(scenario, condition, key, data, Enrollment::is_live)
-    }
-
-    /// As [`Turn::matching`], with those that were completed and can still convert or be taken up again.
-    fn matching_or_kept(
+    /// The runs of a scenario that a rule of it means, for one event: live ones, and those that were completed
+    /// and can still convert or be taken up again.
+    pub(super) fn matching_or_kept(
         &self,
         scenario: &Scenario,
         condition: Option<Condition>,
@@ -175,17 +165,7 @@ impl Turn<'_> {
         data: &Arc<Attributes>,
     ) -> Vec<usize> {
         let now = self.context.now;
-        self.matching_of(scenario, condition, key, data, |run| run.is_live() || run.is_kept(now))
-    }
-
-    fn matching_of(
-        &self,
-        scenario: &Scenario,
-        condition: Option<Condition>,
-        key: Option<Expression>,
-        data: &Arc<Attributes>,
-        is_meant: impl Fn(&Enrollment) -> bool,
-    ) -> Vec<usize> {
+        let is_meant = |run: &Enrollment| run.is_live() || run.is_kept(now);
         let runs = self.file.enrollments.iter().enumerate();
         runs.filter(|(_, run)| run.scenario == scenario.id && is_meant(run))
             .filter(|(_, run)| {
@@ -209,6 +189,10 @@ impl Turn<'_> {
     ) {
         for index in self.matching_or_kept(scenario, goal.condition, goal.key, data) {
             let run = &self.file.enrollments[index];
+            if run.dated && at < run.entered_at && run.steps.is_empty() {
+                // nothing has been done towards it, and its date is still to come
+                continue;
+            }
             let names = self.names_of(run, data);
             let in_time = goal
                 .within
@@ -416,6 +400,9 @@ impl Turn<'_> {
         let Some(scenario) = self.context.scenarios.get(scenario).cloned() else { return };
         let Some(enter) = scenario.enter.get(trigger) else { return };
         let Trigger::Every(_) = enter.trigger else { return };
+        if self.file.merged_into.is_some() {
+            return;
+        }
         let names = Names::new(Scope {
             member: member_scope(self.file),
             event: None,
@@ -522,18 +509,26 @@ impl Turn<'_> {
 
     /// # Errors
     /// The member has no room for another run.
-    fn find_room_for(&self, scenario: &Scenario, data: &Attributes) -> Result<(), Refusal> {
+    fn find_room_for(&mut self, scenario: &Scenario, data: &Attributes) -> Result<(), Refusal> {
         if self.file.enrollments.iter().filter(|run| run.is_live()).count() >= limits::LIVE_ENROLLMENTS {
             return Err(Refusal::TooManyEnrollments);
         }
-        let size_bytes = self.size_at_the_end(scenario, data);
+        let mut size_bytes = self.size_at_the_end(scenario, data);
+        // what is only kept gives way
+        for kept in (0..limits::KEPT_RUNS).rev() {
+            if size_bytes <= limits::RUNS_BYTES {
+                break;
+            }
+            self.keep_at_most(kept);
+            size_bytes = self.size_at_the_end(scenario, data);
+        }
         if size_bytes > limits::RUNS_BYTES {
             return Err(Refusal::MemberFileFull { size_bytes });
         }
         Ok(())
     }
 
-    pub(super) fn has_room_for(&self, scenario: &Scenario, data: &Attributes) -> bool {
+    pub(super) fn has_room_for(&mut self, scenario: &Scenario, data: &Attributes) -> bool {
         self.find_room_for(scenario, data).is_ok()
     }
 
@@ -544,7 +539,9 @@ impl Turn<'_> {
         let steps = |scenario: &Scenario| -> usize {
             scenario.steps.iter().map(|step| step.id.as_str().len() + limits::STEP_BYTES).sum()
         };
-        let live = self.file.enrollments.iter().map(|run| {
+        let now = self.context.now;
+        let counts = |run: &&Enrollment| !super::is_over(run, now);
+        let live = self.file.enrollments.iter().filter(counts).map(|run| {
             let planned = self.context.scenarios.get(&run.scenario).map_or(0, |scenario| steps(scenario));
             RUN + json_bytes(&run.event) + planned.max(run.steps.len() * limits::STEP_BYTES)
         });
@@ -592,11 +589,12 @@ pub(super) fn next_ordinal(
             let folded = (file.entries.iter())
                 .find(|e| e.scenario == *scenario && e.key == EntriesKey::Folded)
                 .map_or(0, |folded| folded.next_ordinal);
-            Entries { scenario: scenario.clone(), key, next_ordinal: folded, last: at }
+            Entries { scenario: scenario.clone(), key, next_ordinal: folded, last: at, left: false }
         }
     };
     let ordinal = entries.next_ordinal;
     entries.next_ordinal += 1;
+    entries.left = false;
     entries.last = entries.last.max(at);
     // the newest stand last, so that the oldest are folded first
     file.entries.push(entries);

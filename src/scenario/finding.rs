@@ -114,6 +114,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("alias", "YAML anchors and aliases (`&x`, `*x`, `<<`) are not taken"),
     ("arm", "an arm of `branch` has no condition, or cannot be reached"),
     ("call-host", "a step calls a host that the configuration does not list"),
+    ("circle", "scenarios start each other again and again without any time between"),
     ("contradiction", "two settings cannot both hold; the message says what would happen"),
     ("duplicate-key", "a key is given twice in one mapping"),
     ("duplicate-scenario", "two files have the same scenario id"),

@@ -25,7 +25,8 @@ use crate::scenario::source::{Content, Sources};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
 use crate::scenario::{
-    CapRule, Days, Defaults, Hours, Offset, Priority, Scenario, ScenarioSet, Step, Trigger, schema,
+    Act, Again, CapRule, Days, Defaults, Hours, Offset, Priority, Scenario, ScenarioSet, Step, Timing,
+    Trigger, schema,
 };
 
 mod includes;
@@ -106,6 +107,7 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
     }
     findings.append(&mut includes.findings);
     refuse_unknown(&enters, sources, &mut findings);
+    refuse_circles(&scenarios, &enters, &mut findings);
     findings.sort();
     findings.dedup();
     let set = (!findings.iter().any(Finding::is_error))
@@ -151,6 +153,61 @@ fn refuse_unknown(enters: &[(ScenarioId, Place)], sources: &Sources, findings: &
             findings.push(Finding::error(place, "unknown-scenario", message).help(help));
         }
     }
+}
+
+/// Refuses scenarios whose steps start each other again and again without any time between: a member would
+/// be sent to as fast as LINE answers.
+fn refuse_circles(scenarios: &[Scenario], enters: &[(ScenarioId, Place)], findings: &mut Vec<Finding>) {
+    let find = |id: &ScenarioId| scenarios.iter().find(|scenario| scenario.id == *id);
+    for start in scenarios {
+        let mut reached: Vec<&ScenarioId> = Vec::new();
+        let mut to_follow = vec![start];
+        while let Some(scenario) = to_follow.pop() {
+            for target in at_once_entered(scenario).filter_map(find).filter(|target| lets_enter_again(target))
+            {
+                if !reached.contains(&&target.id) {
+                    reached.push(&target.id);
+                    to_follow.push(target);
+                }
+            }
+        }
+        if !reached.contains(&&start.id) {
+            continue;
+        }
+        let file = format!("{}.yaml", start.id);
+        let own = enters.iter().find(|(_, place)| place.file.rsplit('/').next() == Some(file.as_str()));
+        let Some((_, place)) = own else { continue };
+        let message = format!("scenario `{}` starts itself again without any time between", start.id);
+        findings.push(
+            Finding::error(place, "circle", message)
+                .help("let it `wait:` in front of the step, or write `again: 30d` in what it enters"),
+        );
+    }
+}
+
+/// The scenarios that steps start before any time has passed for sure.
+fn at_once_entered(scenario: &Scenario) -> impl Iterator<Item = &ScenarioId> {
+    let takes_time = |step: &&Step| match &step.timing {
+        Timing::After { .. } | Timing::Wait { .. } => true,
+        Timing::Day { days, .. } => *days > 0,
+        Timing::Before { .. } | Timing::AtOnce => false,
+    };
+    // a step inside an arm may be passed over with its time
+    let until = scenario
+        .steps
+        .iter()
+        .position(|step| step.within.is_none() && step.condition.is_none() && takes_time(&step));
+    let steps = &scenario.steps[..until.unwrap_or(scenario.steps.len())];
+    steps.iter().filter(move |step| !takes_time(step)).filter_map(|step| match &step.act {
+        Act::Enter(started) => Some(&started.scenario),
+        _ => None,
+    })
+}
+
+/// True if a member may enter by hand at once after a run.
+fn lets_enter_again(scenario: &Scenario) -> bool {
+    let again = scenario.rule_by_hand().map(|enter| &enter.again);
+    matches!(again, Some(Again::Always | Again::AfterExit))
 }
 
 /// What tells one set from another: the files, and what they get where they do not say for themselves.

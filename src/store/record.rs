@@ -73,6 +73,8 @@ struct EntriesRow {
     next_ordinal: u32,
     #[n(4)]
     last: i64,
+    #[n(5)]
+    left: Option<bool>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -130,6 +132,8 @@ struct StepRow {
     resent_at: Option<i64>,
     #[n(7)]
     took: Option<String>,
+    #[n(8)]
+    arm: Option<u16>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -647,6 +651,7 @@ fn entries_row(entries: &Entries) -> EntriesRow {
         key,
         next_ordinal: entries.next_ordinal,
         last: entries.last.as_millisecond(),
+        left: entries.left.then_some(true),
     }
 }
 
@@ -661,6 +666,7 @@ fn entries_of(row: EntriesRow) -> Result<Entries, String> {
         },
         next_ordinal: row.next_ordinal,
         last: instant(row.last)?,
+        left: row.left.unwrap_or(false),
     })
 }
 
@@ -753,6 +759,7 @@ fn step_row(record: &StepRecord) -> StepRow {
         alone: record.alone.then_some(true),
         resent_at: record.resent_at.map(Timestamp::as_millisecond),
         took: record.took.as_ref().map(StepId::to_string),
+        arm: record.arm,
     }
 }
 
@@ -781,6 +788,7 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
         alone: row.alone.unwrap_or(false),
         resent_at: row.resent_at.map(instant).transpose()?,
         took: row.took.map(|step| StepId::new(&step)).transpose().map_err(text)?,
+        arm: row.arm,
     })
 }
 

@@ -26,7 +26,7 @@ fn the_next_message_goes_out_at_the_first_minute_that_keeps_every_cap() {
         let times: Vec<Timestamp> = (0..12).filter(|bit| sent >> bit & 1 == 1).map(at).collect();
         let mut file = MemberFile::new(MemberId::new("m1").unwrap());
         for time in &times {
-            count(&mut file, &caps, *time);
+            count(&mut file, &caps, *time, *time);
         }
         let now = at(12);
         let found = allowed_at(&file, EnrollmentId(uuid::Uuid::nil()), &caps, now);

@@ -28,6 +28,7 @@ fn full() -> MemberFile {
             key: EntriesKey::Key(7),
             next_ordinal: 3,
             last: now,
+            left: false,
         }],
         enrollments: vec![Enrollment {
             id: EnrollmentId(Uuid::from_u128(5)),
@@ -44,6 +45,7 @@ fn full() -> MemberFile {
                 alone: true,
                 resent_at: Some(now),
                 took: Some(step.clone()),
+                arm: Some(1),
             }],
             reached_at: at("2026-03-02T12:51:00Z"),
             now: Standing::InFlight(Flight {
