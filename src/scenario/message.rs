@@ -156,6 +156,13 @@ const TEXT: usize = 5_000;
 const ALT_TEXT: usize = 1_500;
 const URL: usize = 2_000;
 const ACTION_URI: usize = 1_000;
+/// LINE emojis of one message, in `emojis` as in `substitution`.
+const EMOJIS: usize = 20;
+const SUBSTITUTIONS: usize = 100;
+/// Images with `animated: true` in one flex message.
+const ANIMATED: usize = 10;
+/// The width that LINE measures every imagemap by.
+const IMAGEMAP_WIDTH: f64 = 1_040.0;
 /// Bytes of JSON. LINE says 30 and 50 KB without saying whether K is 1000 or 1024; the smaller is safe.
 const BUBBLE_BYTES: usize = 30_000;
 const CAROUSEL_BYTES: usize = 50_000;
@@ -231,6 +238,7 @@ struct Label {
 
 const TEMPLATE_LABEL: Label = Label { required: true, max: 20, quick_reply: false };
 const IMAGE_LABEL: Label = Label { required: false, max: 12, quick_reply: false };
+const DEFAULT_ACTION_LABEL: Label = Label { required: false, max: 20, quick_reply: false };
 const TAP_LABEL: Label = Label { required: false, max: 40, quick_reply: false };
 const BUTTON_LABEL: Label = Label { required: true, max: 40, quick_reply: false };
 const QUICK_REPLY_LABEL: Label = Label { required: true, max: 20, quick_reply: true };
@@ -284,10 +292,11 @@ impl Check {
             "video" => {
                 self.media(at);
                 self.text(at, "trackingId", 100, Count::Utf16);
+                self.characters(at, "trackingId", "-.=,+*()%$&;:@{}!?<>[]");
             }
             "audio" => {
                 self.url(at, "originalContentUrl");
-                self.number(at, "duration", 1.0, f64::MAX);
+                self.whole_number(at, "duration", 1.0);
             }
             "location" => {
                 self.text(at, "title", 100, Count::Utf16);
@@ -298,6 +307,7 @@ impl Check {
             "coupon" => {
                 self.text(at, "couponId", usize::MAX, Count::Utf16);
                 self.text(at, "deliveryTag", 30, Count::Utf16);
+                self.characters(at, "deliveryTag", "_");
             }
             "imagemap" => self.imagemap(at),
             "template" => {
@@ -313,54 +323,173 @@ impl Check {
                 }
             }
         }
+        self.quote_token(at);
         if let Some(quick_reply) = at.get("quickReply") {
             self.quick_reply(&quick_reply);
         }
         if let Some(sender) = at.get("sender") {
-            self.text(&sender, "name", 20, Count::Utf16);
-            self.url(&sender, "iconUrl");
+            self.sender(&sender);
+        }
+    }
+
+    fn quote_token(&mut self, at: &At<'_>) {
+        self.text(at, "quoteToken", usize::MAX, Count::Utf16);
+        let Some(token) = at.get("quoteToken") else { return };
+        if !matches!(at.text("type"), Some("text" | "textV2" | "sticker")) {
+            self.warn(&token, "LINE takes a `quoteToken` in text, textV2 and sticker messages only", None);
+        } else if !self.rendered && token.value.as_str().is_some_and(|token| self.is_known(token)) {
+            let message =
+                "a quote token is good in the chat it came from only, and this one goes to every member";
+            self.warn(&token, message, Some("leave out `quoteToken`".to_owned()));
+        }
+    }
+
+    fn sender(&mut self, at: &At<'_>) {
+        if !self.mapping(at, "`sender`") {
+            return;
+        }
+        self.text(at, "name", 20, Count::Utf16);
+        self.url(at, "iconUrl");
+        let Some(name) = at.get("name") else { return };
+        let is_line = |word: &str| word == "LINE";
+        if name.value.as_str().is_some_and(|name| {
+            self.is_known(name) && name.split(|c: char| !c.is_ascii_alphanumeric()).any(is_line)
+        }) {
+            let help = Some("write the name without `LINE`".to_owned());
+            self.note(
+                &name,
+                "LINE does not take the word `LINE` in a sender's `name`".to_owned(),
+                help,
+                false,
+            );
         }
     }
 
     fn text_message(&mut self, at: &At<'_>) {
         self.text(at, "text", TEXT, Count::Utf16);
         let Some(emojis) = at.get("emojis") else { return };
-        self.count(&emojis, "emojis", 1, 20);
-        let text = at.text("text").filter(|text| self.is_known(text));
+        self.count(&emojis, "emojis", 0, EMOJIS);
+        let text = at.text("text");
         for emoji in emojis.items() {
             self.require(&emoji, "LINE emoji", &["index", "productId", "emojiId"]);
-            let index = emoji.value["index"].as_u64().and_then(|index| usize::try_from(index).ok());
-            if let (Some(text), Some(index)) = (text, index)
-                && text.encode_utf16().nth(index) != Some(u16::from(b'$'))
-            {
-                self.refuse(&emoji, format!("`index: {index}` does not point at a `$` in the text"));
+            self.whole_number(&emoji, "index", 0.0);
+            self.emoji(&emoji);
+            if let (Some(text), Some(index)) = (text, emoji.get("index")) {
+                self.emoji_index(&index, text);
+            }
+        }
+    }
+
+    fn emoji(&mut self, at: &At<'_>) {
+        self.text(at, "productId", usize::MAX, Count::Utf16);
+        self.text(at, "emojiId", usize::MAX, Count::Utf16);
+    }
+
+    /// What stands in front of the first template is known as written.
+    fn emoji_index(&mut self, at: &At<'_>, text: &str) {
+        let Some(index) = at.value.as_u64().and_then(|index| usize::try_from(index).ok()) else { return };
+        let template = if self.rendered { None } else { tag_start(text) };
+        let known: Vec<u16> = text[..template.unwrap_or(text.len())].encode_utf16().collect();
+        let dollar = u16::from(b'$');
+        match known.get(index) {
+            Some(unit) if *unit == dollar => {}
+            None if template.is_some() => {
+                let help = "put the `$` in front of every template, or use a textV2 message".to_owned();
+                self.warn(at, format!("`index: {index}` counts what a template gives"), Some(help));
+            }
+            _ => {
+                let places = known.iter().enumerate().filter(|(_, unit)| **unit == dollar);
+                let places: Vec<_> = places.map(|(place, _)| place.to_string()).take(EMOJIS).collect();
+                let help = if places.is_empty() {
+                    "write a `$` where the emoji belongs".to_owned()
+                } else {
+                    format!("counted in UTF-16 units from 0, there is a `$` at {}", places.join(", "))
+                };
+                let message = format!("`index: {index}` does not point at a `$` in the text");
+                self.note(at, message, Some(help), false);
             }
         }
     }
 
     /// Placeholders are `{name}`; doubled braces stand for themselves.
+    ///
+    /// In a text as written, doubled braces are a template of ours, and only the placeholders outside
+    /// templates are known.
     fn text_v2(&mut self, at: &At<'_>) {
         self.text(at, "text", TEXT, Count::Utf16);
+        if let Some(substitution) = at.get("substitution") {
+            self.substitution(&substitution);
+        }
         let none = Map::new();
         let substitution = at.value["substitution"].as_object().unwrap_or(&none);
-        if substitution.len() > 100 {
-            self.refuse(at, format!("`substitution` has at most 100 keys, not {}", substitution.len()));
-        }
-        for key in substitution.keys() {
-            if key.is_empty()
-                || key.len() > 20
-                || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            {
-                self.refuse(at, format!("`{key}` in `substitution` is not 1 to 20 of A-Z, a-z, 0-9 and _"));
+        let Some(text) = at.text("text") else { return };
+        let is_whole = self.is_known(text);
+        let known = if is_whole { Cow::Borrowed(text) } else { Cow::Owned(outside_tags(text)) };
+        let mut placeholders = Vec::new();
+        for brace in braces(&known) {
+            match brace {
+                Brace::Placeholder(name) if name.contains(TAG) => {}
+                Brace::Placeholder(name) => {
+                    if !substitution.contains_key(name) {
+                        let help = did_you_mean(name, substitution.keys().map(String::as_str));
+                        self.note(at, format!("`{{{name}}}` is not in `substitution`"), help, false);
+                    }
+                    placeholders.push(name);
+                }
+                Brace::Open if is_whole => {
+                    let message = "a `{` in a textV2 message is never closed".to_owned();
+                    self.note(at, message, Some(brace_help("{{")), false);
+                }
+                Brace::Close if is_whole => {
+                    let message = "a `}` in a textV2 message has no `{` in front of it";
+                    self.warn(at, message, Some(brace_help("}}")));
+                }
+                Brace::Open | Brace::Close => {}
             }
         }
-        let Some(text) = at.text("text").filter(|text| self.is_known(text)) else { return };
-        let plain = text.replace("{{", "").replace("}}", "");
-        for piece in plain.split('{').skip(1) {
-            match piece.split_once('}') {
-                Some((name, _)) if substitution.contains_key(name) => {}
-                Some((name, _)) => self.refuse(at, format!("`{{{name}}}` is not in `substitution`")),
-                None => self.refuse(at, "a `{` in a textV2 message is never closed".to_owned()),
+        let emojis = placeholders.iter().filter(|name| is_emoji(substitution.get(**name))).count();
+        if emojis > EMOJIS {
+            self.warn(
+                at,
+                format!("the text shows {emojis} LINE emojis, where LINE takes at most {EMOJIS}"),
+                None,
+            );
+        }
+        for key in substitution.keys().filter(|key| is_whole && !placeholders.contains(&key.as_str())) {
+            let help = format!("write `{{{key}}}` in the text where it belongs");
+            self.warn(at, format!("`{key}` of `substitution` is not in the text"), Some(help));
+        }
+    }
+
+    fn substitution(&mut self, at: &At<'_>) {
+        if !self.mapping(at, "`substitution`") {
+            return;
+        }
+        let Some(map) = at.value.as_object() else { return };
+        if map.len() > SUBSTITUTIONS {
+            self.refuse(at, format!("`substitution` has at most {SUBSTITUTIONS} keys, not {}", map.len()));
+        }
+        let emojis = map.values().filter(|value| is_emoji(Some(value))).count();
+        if emojis > EMOJIS {
+            self.refuse(at, format!("`substitution` has at most {EMOJIS} LINE emojis, not {emojis}"));
+        }
+        for key in map.keys() {
+            let Some(at) = at.get(key) else { continue };
+            let sound = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if !sound || key.is_empty() || key.len() > 20 {
+                self.refuse(&at, format!("`{key}` in `substitution` is not 1 to 20 of A-Z, a-z, 0-9 and _"));
+            }
+            match self.kind_of(&at, "what takes the place of a placeholder", &["emoji", "mention"]) {
+                Some("emoji") => {
+                    self.require(&at, "LINE emoji", &["productId", "emojiId"]);
+                    self.emoji(&at);
+                }
+                Some(_) => {
+                    let message = "LINE takes a mention in groups only, and a step goes to one member alone";
+                    let help = "write the name instead: {{ member.name }}".to_owned();
+                    self.note(&at, message.to_owned(), Some(help), false);
+                }
+                None => {}
             }
         }
     }
@@ -375,22 +504,29 @@ impl Check {
         self.text(at, "altText", ALT_TEXT, Count::Utf16);
         if let Some(size) = at.get("baseSize") {
             self.require(&size, "base size", &["width", "height"]);
-            self.number(&size, "width", 1040.0, 1040.0);
-            self.number(&size, "height", 1.0, f64::MAX);
+            self.number(&size, "width", IMAGEMAP_WIDTH, IMAGEMAP_WIDTH);
+            self.whole_number(&size, "height", 1.0);
         }
+        let height = at.value["baseSize"]["height"].as_f64();
         if let Some(actions) = at.get("actions") {
             self.count(&actions, "actions", 0, 50);
             for action in actions.items() {
-                self.imagemap_action(&action);
+                self.imagemap_action(&action, height);
             }
         }
-        if let Some(video) = at.get("video") {
-            self.require(&video, "video", &["originalContentUrl", "previewImageUrl", "area"]);
-            self.media(&video);
+        let Some(video) = at.get("video") else { return };
+        self.require(&video, "video", &["originalContentUrl", "previewImageUrl", "area"]);
+        self.media(&video);
+        self.area(&video, height);
+        if let Some(link) = video.get("externalLink")
+            && self.mapping(&link, "`externalLink`")
+        {
+            self.text(&link, "linkUri", ACTION_URI, Count::Utf16);
+            self.text(&link, "label", 30, Count::Utf16);
         }
     }
 
-    fn imagemap_action(&mut self, at: &At<'_>) {
+    fn imagemap_action(&mut self, at: &At<'_>, height: Option<f64>) {
         let Some(name) = self.kind_of(at, "an imagemap action", &["uri", "message", "clipboard"]) else {
             return;
         };
@@ -408,9 +544,27 @@ impl Check {
                 self.text(at, "clipboardText", 1_000, Count::Utf16);
             }
         }
-        self.text(at, "label", 100, Count::Utf16);
-        if let Some(area) = at.get("area") {
-            self.require(&area, "area", &["x", "y", "width", "height"]);
+        self.text(at, "label", 100, Count::Clusters);
+        self.area(at, height);
+    }
+
+    /// The `area` of `at`, within an image of `height`.
+    fn area(&mut self, at: &At<'_>, height: Option<f64>) {
+        let Some(area) = at.get("area") else { return };
+        self.require(&area, "area", &["x", "y", "width", "height"]);
+        for key in ["x", "y", "width", "height"] {
+            self.whole_number(&area, key, f64::MIN);
+        }
+        let number = |key: &str| area.value[key].as_f64();
+        let sides = [("x", "width", Some(IMAGEMAP_WIDTH)), ("y", "height", height)];
+        for (start, length, end) in sides {
+            let (Some(from), Some(by), Some(end)) = (number(start), number(length), end) else { continue };
+            if from < 0.0 || by <= 0.0 || from + by > end {
+                let message = format!(
+                    "`{start}` and `{length}` are not within the image, which has a {length} of {end}"
+                );
+                self.warn(&area, message, None);
+            }
         }
     }
 
@@ -420,6 +574,9 @@ impl Check {
             Some("buttons") => {
                 self.require(at, "buttons template", &["text", "actions"]);
                 self.titled(at, 160);
+                self.one_of(at, "imageAspectRatio", &["rectangle", "square"]);
+                self.one_of(at, "imageSize", &["cover", "contain"]);
+                self.color(at, "imageBackgroundColor");
                 self.actions(at, 1, 4);
             }
             Some("confirm") => {
@@ -477,7 +634,7 @@ impl Check {
         self.text(at, "title", 40, Count::Clusters);
         self.url(at, "thumbnailImageUrl");
         if let Some(action) = at.get("defaultAction") {
-            self.action(&action, TAP_LABEL);
+            self.action(&action, DEFAULT_ACTION_LABEL);
         }
     }
 
@@ -492,6 +649,12 @@ impl Check {
     fn action(&mut self, at: &At<'_>, label: Label) {
         let known =
             ["postback", "message", "uri", "datetimepicker", "clipboard", "camera", "cameraRoll", "location"];
+        if at.text("type") == Some("richmenuswitch") {
+            let message = "a richmenuswitch action can stand in a rich menu only".to_owned();
+            let help = "a postback action with `inputOption: openRichMenu` opens the rich menu".to_owned();
+            self.note(at, message, Some(help), false);
+            return;
+        }
         let Some(name) = self.kind_of(at, "an action", &known) else { return };
         if matches!(name, "camera" | "cameraRoll" | "location") && !label.quick_reply {
             self.refuse(at, format!("a {name} action can stand in a quick reply only"));
@@ -515,8 +678,64 @@ impl Check {
         self.text(at, "fillInText", 300, Count::Clusters);
         self.text(at, "clipboardText", 1_000, Count::Utf16);
         self.uri(at, "uri");
-        if name == "datetimepicker" {
-            self.one_of(at, "mode", &["date", "time", "datetime"]);
+        match name {
+            "postback" => self.postback(at),
+            "datetimepicker" => self.picker(at),
+            "uri" => {
+                if let Some(other) = at.get("altUri")
+                    && self.mapping(&other, "`altUri`")
+                {
+                    self.text(&other, "desktop", ACTION_URI, Count::Utf16);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn postback(&mut self, at: &At<'_>) {
+        if let (Some(text), Some(_)) = (at.get("text"), at.get("displayText")) {
+            let help = Some("leave out `text`, which LINE means to drop".to_owned());
+            self.note(&text, "`text` cannot stand beside `displayText`".to_owned(), help, false);
+        }
+        let options = ["closeRichMenu", "openRichMenu", "openKeyboard", "openVoice"];
+        self.one_of(at, "inputOption", &options);
+        let opens_keyboard = |option: &str| option == "openKeyboard" || !self.is_known(option);
+        if let Some(fill_in) = at.get("fillInText")
+            && !at.text("inputOption").is_some_and(opens_keyboard)
+        {
+            let help = Some("add `inputOption: openKeyboard`".to_owned());
+            self.warn(&fill_in, "`fillInText` shows only with the keyboard open", help);
+        }
+    }
+
+    /// LINE's reference has the forms of the times, our sheet of limits does not: so these only warn.
+    fn picker(&mut self, at: &At<'_>) {
+        self.one_of(at, "mode", &["date", "time", "datetime"]);
+        let form = match at.text("mode") {
+            Some("date") => "2026-03-01",
+            Some("time") => "09:30",
+            Some("datetime") => "2026-03-01T09:30",
+            _ => return,
+        };
+        let mut sound = Vec::new();
+        // in order, so that each must not be later than the next
+        for key in ["min", "initial", "max"] {
+            self.text(at, key, usize::MAX, Count::Utf16);
+            let Some(text) = at.text(key).filter(|text| self.is_known(text)) else { continue };
+            if has_form(text, form) {
+                sound.push((key, text.to_ascii_uppercase()));
+            } else if let Some(time) = at.get(key) {
+                self.warn(
+                    &time,
+                    format!("`{key}` is hardly a time that LINE knows"),
+                    Some(format!("as {form}")),
+                );
+            }
+        }
+        for pair in sound.windows(2) {
+            if pair[0].1 > pair[1].1 {
+                self.warn(at, format!("`{}` is later than `{}`", pair[0].0, pair[1].0), None);
+            }
         }
     }
 
@@ -539,18 +758,22 @@ impl Check {
             Some("bubble") => {
                 self.bubble(at);
                 self.size(at, "a bubble", BUBBLE_BYTES);
+                self.animated(at);
             }
             Some(_) => {
                 self.require(at, "flex carousel", &["contents"]);
                 self.size(at, "a carousel", CAROUSEL_BYTES);
+                self.animated(at);
                 let Some(bubbles) = at.get("contents") else { return };
                 self.count(&bubbles, "bubbles", 1, 12);
-                let first = bubbles.items().next().map(|bubble| bubble.value["size"].clone());
+                let mut first = None;
                 for bubble in bubbles.items() {
                     if self.kind_of(&bubble, "an item of a flex carousel", &["bubble"]).is_some() {
                         self.bubble(&bubble);
                     }
-                    if Some(&bubble.value["size"]) != first.as_ref() {
+                    let size = if bubble.get("size").is_none() { Some("mega") } else { bubble.text("size") };
+                    let Some(size) = size.filter(|size| self.is_known(size)) else { continue };
+                    if *first.get_or_insert(size) != size {
                         self.refuse(&bubble, "all bubbles of a carousel have the same `size`".to_owned());
                     }
                 }
@@ -561,10 +784,17 @@ impl Check {
 
     fn bubble(&mut self, at: &At<'_>) {
         self.one_of(at, "size", &["nano", "micro", "deca", "hecto", "kilo", "mega", "giga"]);
-        for block in ["header", "hero", "body", "footer"] {
-            if let Some(block) = at.get(block) {
-                self.component(&block);
+        for name in ["header", "body", "footer"] {
+            let Some(block) = at.get(name) else { continue };
+            self.component(&block);
+            if block.text("type").is_some_and(|kind| kind != "box") {
+                self.warn(&block, format!("the {name} of a bubble is a box"), None);
             }
+        }
+        if let Some(hero) = at.get("hero")
+            && self.kind_of(&hero, "the hero of a bubble", &["box", "image", "video"]).is_some()
+        {
+            self.component(&hero);
         }
         if let Some(action) = at.get("action") {
             self.action(&action, TAP_LABEL);
@@ -606,6 +836,22 @@ impl Check {
         if let Some(action) = at.get("action") {
             self.action(&action, if name == "button" { BUTTON_LABEL } else { TAP_LABEL });
         }
+    }
+
+    fn animated(&mut self, contents: &At<'_>) {
+        let animated = animated_images(contents.value);
+        if animated > ANIMATED {
+            let message =
+                format!("a message has at most {ANIMATED} images with `animated: true`, not {animated}");
+            self.refuse(contents, message);
+        }
+    }
+
+    fn mapping(&mut self, at: &At<'_>, what: &str) -> bool {
+        if !at.value.is_object() {
+            self.refuse(at, format!("{what} is a mapping, not {}", kind(at.value)));
+        }
+        at.value.is_object()
     }
 
     /// The `type` of a mapping, one of those known; none with the problem noted.
@@ -664,6 +910,26 @@ impl Check {
         }
     }
 
+    /// Letters and digits, and the `others`.
+    fn characters(&mut self, at: &At<'_>, key: &str, others: &str) {
+        let Some(at) = at.get(key) else { return };
+        let Some(text) = at.value.as_str().filter(|text| self.is_known(text)) else { return };
+        if let Some(wrong) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !others.contains(*c)) {
+            let message = format!("`{key}` may hold A-Z, a-z, 0-9 and `{others}` only, not `{wrong}`");
+            self.refuse(&at, message);
+        }
+    }
+
+    fn color(&mut self, at: &At<'_>, key: &str) {
+        self.text(at, key, usize::MAX, Count::Utf16);
+        let Some(at) = at.get(key) else { return };
+        let Some(text) = at.value.as_str().filter(|text| self.is_known(text)) else { return };
+        let digits = text.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            self.warn(&at, format!("`{key}` is hardly a colour"), Some("as \"#FFFFFF\"".to_owned()));
+        }
+    }
+
     fn url(&mut self, at: &At<'_>, key: &str) {
         self.text(at, key, URL, Count::Utf16);
         self.scheme(at, key, &["https://"]);
@@ -699,6 +965,14 @@ impl Check {
                 self.refuse(&at, format!("`{key}` cannot be {}", at.value));
             }
             Some(_) => {}
+        }
+    }
+
+    fn whole_number(&mut self, at: &At<'_>, key: &str, low: f64) {
+        self.number(at, key, low, f64::MAX);
+        let Some(at) = at.get(key) else { return };
+        if at.value.is_f64() {
+            self.refuse(&at, format!("`{key}` is a whole number, not {}", at.value));
         }
     }
 
@@ -763,6 +1037,92 @@ impl Check {
     fn note(&mut self, at: &At<'_>, message: String, help: Option<String>, harmless: bool) {
         self.problems.push(Problem { path: at.path(), message, help, harmless });
     }
+}
+
+/// What a brace in the text of a textV2 message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brace<'a> {
+    Placeholder(&'a str),
+    Open,
+    Close,
+}
+
+/// The braces of a text but those doubled, which stand for themselves.
+fn braces(text: &str) -> Vec<Brace<'_>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(['{', '}']) {
+        let (brace, behind) = rest[start..].split_at(1);
+        rest = behind.strip_prefix(brace).unwrap_or(behind);
+        if rest.len() < behind.len() {
+            continue;
+        }
+        if brace == "}" {
+            found.push(Brace::Close);
+            continue;
+        }
+        match behind.find(['{', '}']) {
+            Some(end) if behind[end..].starts_with('}') => {
+                found.push(Brace::Placeholder(&behind[..end]));
+                rest = &behind[end + 1..];
+            }
+            _ => found.push(Brace::Open),
+        }
+    }
+    found
+}
+
+/// How a scenario writes a brace that a textV2 message shows.
+fn brace_help(doubled: &str) -> String {
+    format!("a brace to be read is doubled; as that is a template of ours, write {{{{ '{doubled}' }}}}")
+}
+
+/// Stands for a template where only what is around it is known.
+const TAG: char = '\0';
+
+/// Where the first tag of a template starts, in bytes.
+fn tag_start(template: &str) -> Option<usize> {
+    ["{{", "{%", "{#"].iter().filter_map(|opening| template.find(opening)).min()
+}
+
+/// A template with [`TAG`] in the place of every tag.
+fn outside_tags(template: &str) -> String {
+    let mut outside = String::new();
+    let mut rest = template;
+    while let Some(start) = tag_start(rest) {
+        outside.push_str(&rest[..start]);
+        outside.push(TAG);
+        let (opening, inside) = rest[start..].split_at(2);
+        let closing = match opening {
+            "{{" => "}}",
+            "{%" => "%}",
+            _ => "#}",
+        };
+        rest = inside.split_once(closing).map_or("", |(_, behind)| behind);
+    }
+    outside + rest
+}
+
+fn is_emoji(substitution: Option<&Value>) -> bool {
+    substitution.is_some_and(|value| value["type"] == "emoji")
+}
+
+fn animated_images(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(animated_images).sum(),
+        Value::Object(map) => {
+            let own = map.get("type").is_some_and(|kind| kind == "image")
+                && map.get("animated").is_some_and(|animated| animated == true);
+            usize::from(own) + map.values().map(animated_images).sum::<usize>()
+        }
+        _ => 0,
+    }
+}
+
+/// Digits where `form` has digits, and the same elsewhere.
+fn has_form(text: &str, form: &str) -> bool {
+    let fits = |(a, b): (u8, u8)| (a.is_ascii_digit() && b.is_ascii_digit()) || a.eq_ignore_ascii_case(&b);
+    text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
 }
 
 fn article(what: &str) -> &'static str {
