@@ -126,6 +126,8 @@ pub(crate) struct Oracle {
     reloads: u32,
     /// Requests that were handed out, and since when one in them should not get them any more.
     handed_out: HashMap<u128, HandedOut>,
+    /// Requests that had been handed out when a friend turned out to be a member.
+    out_at_merge: BTreeMap<Whom, BTreeSet<u128>>,
     /// How often an operator has asked for a text to be sent again.
     again: BTreeMap<(u32, String, u32), u32>,
     /// An operator has stopped all sends, and was told so.
@@ -210,6 +212,7 @@ impl Oracle {
             order: HashMap::new(),
             reloads: 0,
             handed_out: HashMap::new(),
+            out_at_merge: BTreeMap::new(),
             again: BTreeMap::new(),
             is_held: false,
             released_at: 0,
@@ -569,6 +572,7 @@ impl Oracle {
     /// What a friend had is the member's now.
     fn merge(&mut self, holder: Whom, stub: Whom) {
         self.same.entry(holder).or_default().insert(stub);
+        self.out_at_merge.insert(stub, self.handed_out.keys().copied().collect());
         let wants = self.opted_out.remove(&stub).unwrap_or_default();
         self.opted_out.entry(holder).or_default().extend(wants);
         // what both have received counts for one of them only from now on
@@ -919,7 +923,7 @@ impl Oracle {
                     self.counts.doubtful.extend(all);
                 }
             }
-            return self.receives_unnamed(text, holder);
+            return self.receives_unnamed(key, text, holder);
         }
         // another scenario that a step has started with the same event
         let is_sub = self.serials[&serial].scenario != scenario;
@@ -967,7 +971,7 @@ impl Oracle {
         taken.receives(step, variant).map_err(|detail| Broken::new("one arm", format!("`{text}`: {detail}")))
     }
 
-    fn receives_unnamed(&mut self, text: &str, holder: Option<Whom>) -> Result<(), Broken> {
+    fn receives_unnamed(&mut self, key: u128, text: &str, holder: Option<Whom>) -> Result<(), Broken> {
         let Told { scenario, step, entered, anchor, member, .. } = told(text);
         let Some(drawn) = self.book.get(scenario) else { return Ok(()) };
         let Some(whose) = whom_of(member).map(|whom| self.resolve(whom)).or(holder) else { return Ok(()) };
@@ -995,7 +999,12 @@ impl Oracle {
             (Start::Event | Start::Every(..), _) => 1,
         };
         let again = self.again.get(&(0, step.to_owned(), 0)).copied().unwrap_or(0);
+        // the friend's message and the member's own had both left before anybody knew that they are one
+        let stub = whom_of(member).filter(|stub| *stub != whose);
+        let had_left =
+            stub.is_some_and(|stub| self.out_at_merge.get(&stub).is_some_and(|out| out.contains(&key)));
         let (count, more) = self.unnamed.entry((run, step.to_owned(), whose)).or_insert((0, 0));
+        *more += u32::from(had_left);
         *count += 1;
         if *count > of_trigger + *more + again {
             let detail = format!(
