@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod calls;
+mod clockwork;
 mod commands;
 mod daemon;
 mod disk;
+mod edits;
 mod fuzzed;
 mod killing;
 mod operate;

@@ -663,3 +663,88 @@ steps:
         assert_eq!(of_day, 1, "{day}: {:?}", r.attempts);
     }
 }
+
+/// A restored store started another scenario by a step of days ago, as if it were of now.
+#[test]
+fn what_a_restored_store_starts_is_as_old_as_the_step_that_starts_it() {
+    use crate::store::{RestoredRow, encode_restored};
+    let sources = Sources::from_files([
+        (
+            "first.yaml".to_owned(),
+            b"scenario: first\nenter: { on: go }\nsteps:\n  - { step: tag, after: 1h, set: { tags: [p] } }\n  - { step: next, after: 2h, enter: second }\n"
+                .to_vec(),
+        ),
+        (
+            "second.yaml".to_owned(),
+            b"scenario: second\nenter: { manual: true }\nsteps: [{ step: only, push: second }]\n".to_vec(),
+        ),
+        (
+            "third.yaml".to_owned(),
+            b"scenario: third\nenter: { segment: \"'p' in member.tags\" }\nsteps: [{ step: only, push: third }]\n"
+                .to_vec(),
+        ),
+    ]);
+    let mut r = Rig::new(TWO_STEPS);
+    r.scenarios = Arc::new(load(&sources, &Defaults::default()).set.unwrap());
+    r.crash(0);
+    r.member("m");
+    r.event("m", "1");
+    r.settle_down(accept);
+    // the backup is of now; it is restored a day later
+    let restored_at = r.now + SignedDuration::from_hours(24);
+    let row = RestoredRow {
+        incarnation: [7; 16].into(),
+        backup_ms: r.now.as_millisecond(),
+        restored_ms: restored_at.as_millisecond(),
+        released: Some(true),
+    };
+    let mut batch = Batch::default();
+    batch.put_meta(Meta::Restored, encode_restored(&row));
+    r.store.commit(&batch, Epoch::EMBEDDED).unwrap();
+    r.store.flush().unwrap();
+    r.now = restored_at + SignedDuration::from_mins(1);
+    r.crash(0);
+    r.settle_down(accept);
+    assert_eq!(r.attempts.len(), 0, "{:?}", r.happened);
+    assert_eq!(r.happened.iter().filter(|h| *h == "unknown only restored").count(), 2, "{:?}", r.happened);
+}
+
+/// A clock that runs ahead and comes back had passed over the moments between, and ended runs.
+#[test]
+fn a_clock_that_jumps_starts_and_ends_nothing() {
+    let text = r#"
+scenario: daily
+ends: "2026-03-20"
+enter: { every: "0 9 * * *", again: always }
+steps: [{ step: only, wait: 30h, push: "{{ enrollment.entered_at }}" }]
+"#;
+    let mut r = Rig::new(text);
+    let start = at("2026-03-02T12:00:00Z");
+    let mut passed = 0;
+    let mut until = |r: &mut Rig, jump: i64, hours: i64| {
+        for minutes in [passed * 60 + 1, hours * 60] {
+            let wall = start + SignedDuration::from_mins(minutes + jump * 60);
+            let ms = u64::try_from(minutes * 60_000).unwrap();
+            let moment = Moment { wall, uptime: crate::clock::Uptime { boot: 1, ms } };
+            for _ in 0..200 {
+                let effects = r.turns.take(&mut r.queue, moment).unwrap();
+                r.store.flush().unwrap();
+                r.release(effects, &accept);
+            }
+        }
+        passed = hours;
+    };
+    until(&mut r, 0, 1);
+    r.member("m");
+    for (jump, hours) in [(0, 13), (24 * 30, 14), (0, 15)] {
+        if jump > 0 {
+            r.event("m", "1");
+        }
+        until(&mut r, jump, hours);
+    }
+    for hours in (16..80).step_by(4) {
+        until(&mut r, 0, hours);
+    }
+    let of = |day: &str| r.attempts.iter().filter(|(_, bytes)| bytes.contains(day)).count();
+    assert_eq!([of("2026-03-03T00"), of("2026-03-04T00")], [1, 1], "{:?}", r.happened);
+}
