@@ -83,8 +83,8 @@ pub(crate) enum Disturbed {
 /// A message that a holder has received.
 #[derive(Clone, Copy, Debug)]
 struct Receipt {
-    /// When its request was handed out first, by true time.
-    released: i64,
+    /// When its request was handed out first, by true time; none if a process before may have queued it.
+    released: Option<i64>,
     at: i64,
     exempt: bool,
     /// How far the clock was ahead.
@@ -116,6 +116,8 @@ pub(crate) struct Oracle {
     serials: BTreeMap<u32, Serial>,
     seen: HashMap<Whom, BTreeSet<EventId>>,
     sent: BTreeSet<EventId>,
+    /// Those that a daemon which was restored knows nothing of.
+    lost: BTreeSet<EventId>,
     /// Moves that were answered.
     moved: BTreeSet<EventId>,
     settled: BTreeSet<u128>,
@@ -126,8 +128,6 @@ pub(crate) struct Oracle {
     reloads: u32,
     /// Requests that were handed out, and since when one in them should not get them any more.
     handed_out: HashMap<u128, HandedOut>,
-    /// Requests that had been handed out when a friend turned out to be a member.
-    out_at_merge: BTreeMap<Whom, BTreeSet<u128>>,
     /// How often an operator has asked for a text to be sent again.
     again: BTreeMap<(u32, String, u32), u32>,
     /// An operator has stopped all sends, and was told so.
@@ -166,8 +166,8 @@ pub(crate) struct Oracle {
 struct HandedOut {
     /// Since when one in it should not get it any more.
     fallen: Option<i64>,
-    /// When it was handed out first.
-    first: Option<i64>,
+    /// When it was handed out first; an inner none if a process before may have queued it.
+    first: Option<Option<i64>>,
     /// An attempt may have been accepted.
     ambiguous: bool,
     /// Whose runs it was for when it was handed out first, by recipient, if that is sure.
@@ -206,13 +206,13 @@ impl Oracle {
             serials: BTreeMap::new(),
             seen: HashMap::new(),
             sent: BTreeSet::new(),
+            lost: BTreeSet::new(),
             moved: BTreeSet::new(),
             settled: BTreeSet::new(),
             received: BTreeMap::new(),
             order: HashMap::new(),
             reloads: 0,
             handed_out: HashMap::new(),
-            out_at_merge: BTreeMap::new(),
             again: BTreeMap::new(),
             is_held: false,
             released_at: 0,
@@ -331,7 +331,9 @@ impl Oracle {
                 let holder = *candidates.first().unwrap();
                 let is_first =
                     candidates.len() == 1 && !self.seen.get(&holder).is_some_and(|s| s.contains(id));
-                if is_first || candidates.len() > 1 {
+                // a wish has no time of its own: after a restore it is a new one
+                let is_anew = matches!(ask, Ask::Enroll { .. }) && self.lost.remove(id);
+                if is_first || is_anew || candidates.len() > 1 {
                     entered.allowed += 1;
                 }
                 self.sent.insert(id.clone());
@@ -386,7 +388,10 @@ impl Oracle {
         let pending = self.pending.values().filter(|(m, _)| *m == member).map(|(_, user)| *user);
         for user in user.into_iter().chain(pending).collect::<Vec<_>>() {
             holders.push(Whom::User(user));
-            self.told.remove(&user);
+            // a friend again for all that is known; what is older stays older
+            if let Some(told) = self.told.get_mut(&user) {
+                told.blocked = false;
+            }
         }
         for holder in holders {
             self.seen.remove(&holder);
@@ -572,7 +577,6 @@ impl Oracle {
     /// What a friend had is the member's now.
     fn merge(&mut self, holder: Whom, stub: Whom) {
         self.same.entry(holder).or_default().insert(stub);
-        self.out_at_merge.insert(stub, self.handed_out.keys().copied().collect());
         let wants = self.opted_out.remove(&stub).unwrap_or_default();
         self.opted_out.entry(holder).or_default().extend(wants);
         // what both have received counts for one of them only from now on
@@ -582,11 +586,12 @@ impl Oracle {
                 false => drop(self.receipts.remove(&holder)),
             }
         }
-        let of_stub: Vec<_> = self.unnamed.keys().filter(|(.., whose)| *whose == stub).cloned().collect();
-        for (run, step, _) in of_stub {
-            let (count, more) = self.unnamed.remove(&(run.clone(), step.clone(), stub)).unwrap();
+        let of_both = |(.., whose): &&(Unnamed, String, Whom)| [stub, holder].contains(whose);
+        let had: BTreeSet<_> = self.unnamed.keys().filter(of_both).cloned().collect();
+        for (run, step, whose) in had {
+            let (count, more) = self.unnamed.remove(&(run.clone(), step.clone(), whose)).unwrap();
             let own = self.unnamed.entry((run, step, holder)).or_insert((0, 0));
-            // the friend's run may be over, and the member's own is not
+            // the run that had it may be over, and the other's is not
             *own = (own.0 + count, own.1 + more + u32::from(count > 0));
         }
         self.taken.retain(|(.., whose), _| *whose != Some(stub) && *whose != Some(holder));
@@ -641,7 +646,7 @@ impl Oracle {
         let stopped = self.is_stopped(text, wall, ambiguous).err();
         let fallen = stopped.or_else(|| to.iter().find_map(|to| self.may_get(*to, text).err()));
         let handed_out = self.handed_out.entry(key).or_default();
-        handed_out.first.get_or_insert(now);
+        handed_out.first.get_or_insert((!request.is_recovered).then_some(now));
         match fallen {
             Some(broken) if !is_replay => Err(broken),
             Some(broken) => match now - *handed_out.fallen.get_or_insert(now) > REPLAYED {
@@ -696,6 +701,8 @@ impl Oracle {
         self.order.clear();
         self.asks = now.asks;
         self.numbers = now.numbers;
+        self.lost = now.sent.difference(&self.sent).cloned().collect();
+        self.lost.extend(now.lost);
         self.sent = now.sent;
         self.settled = now.settled;
         self.received = now.received;
@@ -836,8 +843,9 @@ impl Oracle {
             return Err(Broken::new("send hours", format!("`{text}` at {}, {hours}", instant(wall))));
         }
         // one that an edit has taken away has no place in the order
-        let has_place =
-            self.scenario(scenario, variant).is_some_and(|of| of.step(&StepId::new(step).unwrap()).is_some());
+        let has_place = [variant, self.variant].into_iter().all(|variant| {
+            self.scenario(scenario, variant).is_some_and(|of| of.step(&StepId::new(step).unwrap()).is_some())
+        });
         if serial == 0 {
             return match has_place {
                 true => self.leaves_unnamed(to, text, (scenario, step, entry, member)),
@@ -908,7 +916,7 @@ impl Oracle {
                 Some(scenario) => scenario.caps == amadare::scenario::CapRule::Exempt,
                 None => true,
             };
-            let released = self.handed_out.get(&key).and_then(|request| request.first).unwrap_or(now);
+            let released = self.handed_out.get(&key).and_then(|request| request.first).flatten();
             self.receipts.entry(holder).or_default().push(Receipt { released, at: now, exempt, offset });
         }
         self.takes_arm(text, holder, variant)?;
@@ -923,7 +931,7 @@ impl Oracle {
                     self.counts.doubtful.extend(all);
                 }
             }
-            return self.receives_unnamed(key, text, holder);
+            return self.receives_unnamed(text, holder);
         }
         // another scenario that a step has started with the same event
         let is_sub = self.serials[&serial].scenario != scenario;
@@ -971,10 +979,16 @@ impl Oracle {
         taken.receives(step, variant).map_err(|detail| Broken::new("one arm", format!("`{text}`: {detail}")))
     }
 
-    fn receives_unnamed(&mut self, key: u128, text: &str, holder: Option<Whom>) -> Result<(), Broken> {
+    fn receives_unnamed(&mut self, text: &str, holder: Option<Whom>) -> Result<(), Broken> {
         let Told { scenario, step, entered, anchor, member, .. } = told(text);
         let Some(drawn) = self.book.get(scenario) else { return Ok(()) };
-        let Some(whose) = whom_of(member).map(|whom| self.resolve(whom)).or(holder) else { return Ok(()) };
+        let Some(handed_to) = holder.or_else(|| whom_of(member).map(|whom| self.resolve(whom))) else {
+            return Ok(());
+        };
+        // what was on its way to a friend who has been linked since may come beside the member's own
+        let owner = self.same.iter().find(|(_, same)| same.contains(&handed_to)).map(|(owner, _)| *owner);
+        let was_friend = owner.is_some();
+        let whose = owner.unwrap_or(handed_to);
         let dated = matches!(drawn.start, Start::Date { .. });
         let run = match dated {
             true => (scenario.to_owned(), String::new(), anchor.to_owned()),
@@ -999,13 +1013,9 @@ impl Oracle {
             (Start::Event | Start::Every(..), _) => 1,
         };
         let again = self.again.get(&(0, step.to_owned(), 0)).copied().unwrap_or(0);
-        // the friend's message and the member's own had both left before anybody knew that they are one
-        let stub = whom_of(member).filter(|stub| *stub != whose);
-        let had_left =
-            stub.is_some_and(|stub| self.out_at_merge.get(&stub).is_some_and(|out| out.contains(&key)));
         let (count, more) = self.unnamed.entry((run, step.to_owned(), whose)).or_insert((0, 0));
-        *more += u32::from(had_left);
         *count += 1;
+        *more += u32::from(was_friend);
         if *count > of_trigger + *more + again {
             let detail = format!(
                 "{whose:?} has `{text}` {count} times, allowed {of_trigger} and {more} and {again} again"
@@ -1025,29 +1035,27 @@ impl Oracle {
                 for first in receipts {
                     let within: Vec<&Receipt> =
                         receipts.iter().filter(|r| (first.at..first.at + per).contains(&r.at)).collect();
-                    let Some(last) = within.iter().filter(|r| !r.exempt).map(|r| r.released).max() else {
-                        continue;
-                    };
+                    let last = within.iter().filter(|r| !r.exempt).filter_map(|r| r.released).max();
                     let clock_stands = {
-                        let from = within.iter().map(|r| r.released).min().unwrap();
+                        let from = within.iter().map(|r| r.released.unwrap_or(i64::MIN)).min().unwrap();
                         let until = within.iter().map(|r| r.at).max().unwrap();
                         !self.disturbed.iter().any(|(at, what, _)| {
                             matches!(what, Disturbed::Clock | Disturbed::Restored)
                                 && (from..=until).contains(at)
                         }) && within.iter().all(|r| r.offset == first.offset)
                     };
-                    let counts =
-                        within.iter().filter(|r| !r.exempt || r.released + 10 * SECOND < last).count();
+                    let is_earlier = |r: &Receipt| match (r.released, last) {
+                        (Some(released), Some(last)) => released + 10 * SECOND < last,
+                        _ => false,
+                    };
+                    let counts = within.iter().filter(|r| !r.exempt || is_earlier(r)).count();
                     if clock_stands && counts > cap.max as usize {
                         let times: Vec<String> = within
                             .iter()
                             .map(|r| {
-                                format!(
-                                    "{} (left {}{})",
-                                    instant(r.at),
-                                    instant(r.released),
-                                    if r.exempt { ", exempt" } else { "" }
-                                )
+                                let left = r.released.map(|at| instant(at).to_string());
+                                let exempt = if r.exempt { ", exempt" } else { "" };
+                                format!("{} (left {}{exempt})", instant(r.at), left.unwrap_or_default())
                             })
                             .collect();
                         return Err(Broken::new("caps", format!("{holder:?}, {cap:?}: {times:?}")));

@@ -18,7 +18,7 @@ use crate::oracle::{Broken, Disturbed, Oracle, booking};
 const MOST_WRONG: i64 = 7 * MINUTE;
 
 /// The smallest steps after which something must be going round in circles.
-const MAX_STEPS: u64 = 100_000;
+const MAX_STEPS: u64 = 250_000;
 
 /// Rounds of settling what is in doubt at the end.
 const MAX_SETTLED: usize = 9;
