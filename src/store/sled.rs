@@ -61,9 +61,18 @@ impl std::fmt::Debug for SledStore {
 
 impl SledStore {
     pub(super) fn open(folder: Folder, cache_bytes: u64) -> Result<SledStore, StoreError> {
+        SledStore::open_with(folder, cache_bytes, Some(BACKGROUND_MS))
+    }
+
+    /// Opens it with the work that sled does in the background every so often, or without.
+    pub(super) fn open_with(
+        folder: Folder,
+        cache_bytes: u64,
+        background_ms: Option<u64>,
+    ) -> Result<SledStore, StoreError> {
         let path = folder.path().join("sled");
         let guard = Guard::open(folder.path())?;
-        let (db, sequence) = open_db(&path, cache_bytes)?;
+        let (db, sequence) = open_db(&path, cache_bytes, background_ms)?;
         let data_path = path.join("db");
         let data =
             File::open(&data_path).map_err(StoreError::io(format!("cannot open {}", data_path.display())))?;
@@ -87,10 +96,13 @@ impl SledStore {
 
 /// Opens sled and reads the number of its last commit; its own errors and panics about damaged files
 /// become one message.
-fn open_db(path: &Path, cache_bytes: u64) -> Result<(::sled::Db, Option<::sled::IVec>), StoreError> {
+fn open_db(
+    path: &Path,
+    cache_bytes: u64,
+    background_ms: Option<u64>,
+) -> Result<(::sled::Db, Option<::sled::IVec>), StoreError> {
     remove_unfinished(path)?;
-    let config =
-        ::sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(BACKGROUND_MS));
+    let config = ::sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(background_ms);
     let damaged = |what: &str| StoreError::Damaged { folder: path.to_owned(), what: what.to_owned() };
     // sled asserts on what it reads from disk; a damaged file must not look like a bug of ours
     let open = || -> ::sled::Result<_> {

@@ -14,8 +14,8 @@ use amadare::dispatch::{
 };
 use amadare::engine::{Change, Enroll, OptChange, Resolution};
 use amadare::model::{
-    Attributes, DeliveryId, Event, EventName, Friendship, Happening, LineUserId, MemberFile, MemberId,
-    RetryKey, SLOTS, ScenarioId, StepId, What,
+    Attributes, DeliveryId, Ended, Enrollment, Event, EventName, Friendship, Happening, LineUserId,
+    MemberFile, MemberId, RetryKey, SLOTS, ScenarioId, Standing, StepId, What,
 };
 use amadare::mutation::{self, Mutation};
 use amadare::store::{
@@ -377,7 +377,13 @@ impl Daemon {
                 left.push(format!("in the due index: {due:?}"));
             }
             for file in store::page_members(store, slot, None, 99).unwrap() {
-                for run in file.enrollments.iter() {
+                // those that could still convert or be moved are let go when the file is looked at next
+                let is_kept = |run: &&Enrollment| {
+                    run.ended == Some(Ended::Completed)
+                        && run.kept_until.is_some()
+                        && matches!(run.now, Standing::Waiting { .. })
+                };
+                for run in file.enrollments.iter().filter(|run| !is_kept(run)) {
                     left.push(format!("{}: a run of {} stands at {:?}", file.id, run.scenario, run.now));
                 }
             }
