@@ -743,12 +743,14 @@ impl Turn<'_> {
         let run = &mut self.file.enrollments[index];
         let record = record_mut(run, step);
         record.settled = Some(Settled { at: now, how });
-        record.resent_at = None;
+        let was_resent = record.resent_at.take().is_some();
         if matches!(&run.now, Standing::InFlight(flight) if flight.step != *step) {
             // an answer to a message that LINE has yet to acknowledge: the run goes on from that message
             return;
         }
         run.reached_at = match how {
+            // what follows was planned when it became unknown, and stands
+            _ if was_resent => run.reached_at,
             // what is passed over before the entry itself brings nothing after it forward
             Settlement::Late | Settlement::Skipped => run.reached_at.max(now),
             _ => now,

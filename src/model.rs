@@ -461,7 +461,16 @@ pub struct StepRecord {
     /// after an edit; none if that arm has no steps, or if none was taken.
     pub took: Option<StepId>,
     /// The place of that arm when it was taken, for an edit that took its first step out.
-    pub arm: Option<u16>,
+    pub arm: Option<ArmPlace>,
+}
+
+/// The place of an arm among those of its container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArmPlace {
+    /// Counted from 0.
+    pub index: u16,
+    /// How many arms the container had.
+    pub of: u16,
 }
 
 impl StepRecord {

@@ -1,5 +1,6 @@
 //! Parcels in flight: looked at before each attempt, and settled by what it came to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,9 +40,9 @@ impl Work<'_> {
             return self.conclude(parcel, |_| Fate::Unknown("restored".into()));
         }
         let mut pause = None;
-        let mut fallen: Vec<Arc<str>> = Vec::new();
+        let mut fallen: BTreeMap<usize, Arc<str>> = BTreeMap::new();
         let mut waits = 0;
-        for (_, carried) in self.turns.outbox.aboard(parcel) {
+        for (place, carried) in self.turns.outbox.aboard(parcel) {
             let next = self.next_attempt(&carried, earlier)?;
             waits += usize::from(next != Next::Settled);
             match next {
@@ -54,7 +55,7 @@ impl Work<'_> {
                     | Fate::Unknown(reason)
                     | Fate::Parted(reason)
                     | Fate::Rejected(reason),
-                ) => fallen.push(reason),
+                ) => drop(fallen.insert(place, reason)),
                 Next::Stop(Fate::Accepted) => unreachable!("nothing is accepted before an attempt"),
             }
         }
@@ -71,11 +72,14 @@ impl Work<'_> {
         if !outbox::is_whole(parcel) {
             return self.conclude(parcel, |_| gone("bytes"));
         }
-        if let Some(reason) = fallen.first().cloned() {
-            let is_the_same_for_all = fallen.len() == waits && fallen.iter().all(|other| *other == reason);
-            if !parcel.is_multicast() || (earlier == Earlier::NotSent && is_the_same_for_all) {
-                return self.conclude(parcel, |_| gone(&reason));
-            }
+        if fallen.len() == waits {
+            // there is nobody in it for whom LINE's answer is worth another attempt
+            return self.conclude(parcel, |place| match fallen.get(&place) {
+                Some(reason) => gone(reason),
+                None => unreachable!("who has not left has fallen"),
+            });
+        }
+        if !fallen.is_empty() {
             if earlier == Earlier::NotSent || mutation::is(Mutation::AmbiguousMulticastCutAnew) {
                 return self.conclude(parcel, |_| Fate::Withdrawn(FOR_ANOTHER.into()));
             }

@@ -9,8 +9,8 @@ use super::change::merge;
 use super::segment::Told;
 use super::{Outgoing, Turn, path, record, record_mut, schedule};
 use crate::model::{
-    Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId, Target,
-    What, limits,
+    ArmPlace, Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId,
+    Target, What, limits,
 };
 use crate::scenario::program::Names;
 use crate::scenario::{Act, Call, Scenario, Set, Started, Step, WaitFor};
@@ -76,7 +76,9 @@ impl Turn<'_> {
         let took_word = took.as_ref().map_or_else(|| "none".to_owned(), |first| format!("took({first})"));
         let reason = reason.unwrap_or(&took_word);
         let record = record_mut(&mut self.file.enrollments[index], &step.id);
-        (record.took, record.arm) = (took, arm.and_then(|arm| u16::try_from(arm).ok()));
+        let place =
+            arm.and_then(|arm| Some((u16::try_from(arm).ok()?, u16::try_from(step.arms.len()).ok()?)));
+        (record.took, record.arm) = (took, place.map(|(index, of)| ArmPlace { index, of }));
         self.done(index, &step.id, Ok(()), Some(reason));
     }
 

@@ -74,8 +74,10 @@ fn taken_arm(scenario: &Scenario, run: &Enrollment, container: &Step) -> Option<
         Some(settled) if settled.how == Settlement::Done => {
             let first = own.and_then(|record| record.took.as_ref());
             // where an edit took the first step out, what was done inside tells the arm, or its place
-            let place = own.and_then(|record| record.arm).map(usize::from);
-            let place = place.filter(|arm| *arm < container.arms.len());
+            // among the same number of arms; where one was taken out, the next stands in its place
+            let place = own.and_then(|record| record.arm);
+            let place = place.filter(|place| usize::from(place.of) == container.arms.len());
+            let place = place.map(|place| usize::from(place.index));
             Some(
                 first.and_then(|first| {
                     find(&|step| step.id == *first).or_else(|| find(&is_settled)).or(place)

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::model::{
-    Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship,
+    ArmPlace, Delivery, DeliveryId, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Flight, Friendship,
     Happening, LineUserId, Link, MemberFile, MemberId, OptOut, ScenarioId, SeenEvent, Settled, Settlement,
     Standing, StepId, StepRecord, What,
 };
@@ -134,6 +134,8 @@ struct StepRow {
     took: Option<String>,
     #[n(8)]
     arm: Option<u16>,
+    #[n(9)]
+    arms: Option<u16>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -759,7 +761,8 @@ fn step_row(record: &StepRecord) -> StepRow {
         alone: record.alone.then_some(true),
         resent_at: record.resent_at.map(Timestamp::as_millisecond),
         took: record.took.as_ref().map(StepId::to_string),
-        arm: record.arm,
+        arm: record.arm.map(|arm| arm.index),
+        arms: record.arm.map(|arm| arm.of),
     }
 }
 
@@ -788,7 +791,7 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
         alone: row.alone.unwrap_or(false),
         resent_at: row.resent_at.map(instant).transpose()?,
         took: row.took.map(|step| StepId::new(&step)).transpose().map_err(text)?,
-        arm: row.arm,
+        arm: row.arm.zip(row.arms).map(|(index, of)| ArmPlace { index, of }),
     })
 }
 

@@ -987,8 +987,9 @@ impl Oracle {
         };
         // what was on its way to a friend who has been linked since may come beside the member's own
         let owner = self.same.iter().find(|(_, same)| same.contains(&handed_to)).map(|(owner, _)| *owner);
-        let was_friend = owner.is_some();
         let whose = owner.unwrap_or(handed_to);
+        let was_friend =
+            owner.is_some() || matches!((whom_of(member), whose), (Some(Whom::User(_)), Whom::Member(_)));
         let dated = matches!(drawn.start, Start::Date { .. });
         let run = match dated {
             true => (scenario.to_owned(), String::new(), anchor.to_owned()),
@@ -1253,8 +1254,10 @@ impl Oracle {
             let begun = count(scenario, None, &[What::Enrolled]);
             let completed = count(scenario, None, &[What::Completed]);
             let ended = completed + count(scenario, None, &[What::Exited]);
+            // a run that was over goes on once its date moves on
+            let moved = count(scenario, None, &[What::Moved]);
             // of two runs that a merge made one, one ends
-            if begun < ended || (begun > ended && holders.len() == 1) {
+            if begun + moved < ended || (begun > ended && holders.len() == 1) {
                 let detail = format!("{holders:?}, {scenario}: {begun} runs begun, {ended} ended");
                 return Err(Broken::new("every run ends", detail));
             }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::limits;
+use crate::model::{ArmPlace, limits};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -45,7 +45,7 @@ fn full() -> MemberFile {
                 alone: true,
                 resent_at: Some(now),
                 took: Some(step.clone()),
-                arm: Some(1),
+                arm: Some(ArmPlace { index: 1, of: 3 }),
             }],
             reached_at: at("2026-03-02T12:51:00Z"),
             now: Standing::InFlight(Flight {

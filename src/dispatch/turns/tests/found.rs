@@ -12,7 +12,7 @@ fn data(v: serde_json::Value) -> crate::model::Attributes {
     m
 }
 impl Rig {
-    fn ask(&mut self, what: Action) -> Answer {
+    pub(super) fn ask(&mut self, what: Action) -> Answer {
         let (reply, mut rx) = Reply::one();
         self.queue.push_back(Command { what, reply: Some(reply) });
         for _ in 0..200 {
@@ -494,6 +494,48 @@ fn a_reminder_that_a_reload_removes_does_not_go_out_after_its_anchor() {
         rig.settle_down(accept);
         assert_eq!(rig.attempts.len(), 1, "{:?}", rig.attempts);
         assert!(rig.happened.contains(&expected.to_owned()), "{:?}", rig.happened);
+    }
+}
+
+#[test]
+fn an_arm_that_a_reload_removes_is_not_another_one() {
+    let text = r#"
+scenario: book
+enter: { on: go }
+steps:
+  - step: which
+    branch:
+      - when: "true"
+        steps:
+          - step: gold
+            day: 1
+            push: gold
+      - when: "true"
+        steps:
+          - step: silver
+            day: 2
+            push: silver
+      - else: []
+  - step: end
+    day: 3
+    push: end
+"#;
+    let gold = text.find("      - when").unwrap()..text.rfind("      - when").unwrap();
+    let without = [&text[..gold.start], &text[gold.end..]].concat();
+    for (edited, expected) in [
+        (without, vec!["accepted end"]),
+        (text.replace("- step: gold", "- step: golden"), vec!["accepted golden", "accepted end"]),
+    ] {
+        let mut rig = Rig::new(text);
+        rig.member("m");
+        rig.ev(m("m"), "go", "1", json!({}));
+        rig.ask(Action::Reload { scenarios: scenarios(&edited), files: Vec::new() });
+        while let Some(wake) = rig.turns.wake() {
+            rig.now = rig.now.max(wake);
+            rig.settle_down(accept);
+        }
+        let accepted = rig.happened.iter().filter(|happened| happened.starts_with("accepted"));
+        assert_eq!(accepted.collect::<Vec<_>>(), expected);
     }
 }
 

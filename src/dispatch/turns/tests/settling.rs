@@ -257,6 +257,23 @@ fn after_a_start_of_the_machine_with_a_clock_that_went_back_no_age_is_believed()
     assert_eq!(rig.turns.unknown(), 1, "LINE may have forgotten the key");
 }
 
+/// A restore of a backup of now, some time later.
+fn restore(rig: &mut Rig, later: SignedDuration) {
+    let row = RestoredRow {
+        incarnation: [7; 16].into(),
+        backup_ms: rig.now.as_millisecond(),
+        restored_ms: (rig.now + later).as_millisecond(),
+        released: None,
+    };
+    let mut batch = Batch::default();
+    batch.put_meta(Meta::Restored, encode_restored(&row));
+    rig.store.commit(&batch, Epoch::EMBEDDED).unwrap();
+    rig.store.flush().unwrap();
+    rig.pass(later);
+    rig.crash(0);
+    rig.settle_down(accept);
+}
+
 #[test]
 fn a_restored_store_sends_nothing_of_what_the_one_before_may_have_sent() {
     let text = "scenario: one\nenter: { on: go }\nsteps:\n  - step: first\n    push: first\n  - step: second\n    after: 1h\n    push: second\n  - step: third\n    after: 3h\n    push: third\n";
@@ -269,20 +286,7 @@ fn a_restored_store_sends_nothing_of_what_the_one_before_may_have_sent() {
     rig.settle_down(|_| None);
     let before = rig.attempts.len();
     assert_eq!(before, 2, "one accepted, one on its way");
-    // the backup is of now; it is restored two hours later
-    let row = RestoredRow {
-        incarnation: [7; 16].into(),
-        backup_ms: rig.now.as_millisecond(),
-        restored_ms: (rig.now + SignedDuration::from_hours(2)).as_millisecond(),
-        released: None,
-    };
-    let mut batch = Batch::default();
-    batch.put_meta(Meta::Restored, encode_restored(&row));
-    rig.store.commit(&batch, Epoch::EMBEDDED).unwrap();
-    rig.store.flush().unwrap();
-    rig.pass(SignedDuration::from_hours(2));
-    rig.crash(0);
-    rig.settle_down(accept);
+    restore(&mut rig, SignedDuration::from_hours(2));
     assert_eq!(rig.turns.holds(), &BTreeSet::from([Hold::Restored]));
     assert_eq!(rig.attempts.len(), before);
     let reasons: Vec<_> =
@@ -301,6 +305,29 @@ fn a_restored_store_sends_nothing_of_what_the_one_before_may_have_sent() {
     let second = unknown(&rig).into_iter().find(|(_, row)| row.step == "second").unwrap().0;
     assert_eq!(settle(&mut rig, second, Resolution::Resend), Answer::Done);
     assert_eq!(rig.attempts.len(), before + 2);
+}
+
+/// The step that an operator had sent again brought forward what followed it, past the restore.
+#[test]
+fn what_follows_a_step_that_is_sent_again_stands_as_planned_in_a_restored_store_too() {
+    let text = "scenario: one\nenter: { on: go }\nsteps:\n  - step: first\n    push: first\n  - step: mark\n    wait: 1h\n    hours: \"03:00-04:00\"\n    set: { tags: [a] }\n  - step: second\n    push: second\n";
+    let mut rig = Rig::new(text);
+    rig.member("m1");
+    rig.event("m1", "e1");
+    rig.settle_down(|_| None);
+    let two_days = SignedDuration::from_hours(48);
+    restore(&mut rig, two_days);
+    ask(&mut rig, Action::Release);
+    rig.pass(SignedDuration::from_mins(1));
+    let first = unknown(&rig).remove(0).0;
+    assert_eq!(settle(&mut rig, first, Resolution::Resend), Answer::Done);
+    assert_eq!(rig.attempts.len(), 2, "the first step, again: {:?}", rig.happened);
+    while let Some(wake) = rig.turns.wake() {
+        rig.now = rig.now.max(wake);
+        rig.settle_down(accept);
+    }
+    assert_eq!(rig.attempts.len(), 2, "{:?}", rig.attempts);
+    assert!(rig.happened.contains(&"unknown second restored".to_owned()), "{:?}", rig.happened);
 }
 
 #[test]

@@ -130,6 +130,24 @@ fn one_who_blocks_after_an_ambiguous_attempt_lets_it_be_repeated_unchanged_for_t
 }
 
 #[test]
+fn a_multicast_that_nobody_in_it_is_to_get_any_more_is_not_repeated() {
+    let gone = SAME.replace("scenario: same", "scenario: other");
+    let paused = SAME.replace("steps:", "paused: true\nsteps:");
+    let ended = SAME.replace("steps:", "ends: 2026-03-02T12:01\nsteps:");
+    for (edited, reason) in [(gone, "removed"), (paused, "paused"), (ended, "ended")] {
+        let mut rig = rig_of(SAME, 4);
+        rig.settle_down(multicasts(Attempted::Ambiguous));
+        assert_eq!(rig.attempts.len(), 1);
+        rig.ask(Action::Reload { scenarios: scenarios(&edited), files: Vec::new() });
+        rig.pass(SignedDuration::from_mins(2));
+        rig.settle_down(accept);
+        assert_eq!(rig.attempts.len(), 1, "{reason}: {:?}", rig.attempts);
+        assert_eq!(count(&rig, &format!("unknown first {reason}")), 4, "{:?}", rig.happened);
+        assert_eq!((rig.turns.outbox_len(), rig.turns.unknown()), (0, 4));
+    }
+}
+
+#[test]
 fn the_ten_minutes_do_not_begin_again_with_a_restart() {
     let mut rig = rig_of(SAME, 4);
     rig.settle_down(multicasts(Attempted::Ambiguous));
@@ -270,13 +288,15 @@ fn what_a_friend_had_in_flight_is_settled_where_its_run_is_however_the_link_move
     for crashes in [false, true] {
         let mut rig = Rig::new(SAME);
         rig.member("m0");
+        rig.member("neighbour");
         rig.event("m0", "e");
+        rig.event("neighbour", "e");
         let name = EventName::new("go").unwrap();
         let event = Event { id: Some("f".into()), name, at: rig.now, data: Default::default() };
         let member = Whom::LineUser(user_of("friend"));
         rig.queue.push_back(command(Action::Event { member, event }));
         rig.settle_down(|_| None);
-        assert_eq!(recipients(&rig.attempts[0].1).len(), 2);
+        assert_eq!(recipients(&rig.attempts[0].1).len(), 3);
         // the friend becomes m0, and then somebody else
         for owner in ["m0", "other"] {
             let link = Some(LinkRequest { user: user_of("friend"), taken: IfTaken::Move });
