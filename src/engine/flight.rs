@@ -265,7 +265,12 @@ impl Turn<'_> {
         };
         self.note_step(index, &delivery.step, what, Some(reason), None);
         let run = &mut self.file.enrollments[index];
-        record_mut(run, &delivery.step).settled = Some(Settled { at: now, how });
+        let record = record_mut(run, &delivery.step);
+        record.settled = Some(Settled { at: now, how });
+        if resolution == Resolution::Dropped {
+            // LINE may have it: if it is due again, for another date, it is under another key
+            record.generation += 1;
+        }
         Ok(())
     }
 }

@@ -307,6 +307,39 @@ fn a_restored_store_sends_nothing_of_what_the_one_before_may_have_sent() {
     assert_eq!(rig.attempts.len(), before + 2);
 }
 
+/// What was dropped and is due again for a new date went out under the key of the attempt of then.
+#[test]
+fn what_was_dropped_and_is_planned_anew_goes_out_under_another_key() {
+    let text = "scenario: one\nenter: { on: go }\nanchor: event.t\nupdate: { on: moved }\nsteps:\n  - step: after\n    day: 1\n    push: \"{{ anchor }}\"\n  - step: last\n    day: 9\n    set: { tags: [a] }\n";
+    let mut rig = Rig::new(text);
+    rig.member("m1");
+    let mut event = |rig: &mut Rig, name: &str, t: &str| {
+        let event = Event {
+            id: Some(name.into()),
+            name: EventName::new(name).unwrap(),
+            at: rig.now,
+            data: [("t".to_owned(), serde_json::json!(t))].into_iter().collect(),
+        };
+        let member = Whom::Member(MemberId::new("m1").unwrap());
+        rig.queue.push_back(command(Action::Event { member, event }));
+        rig.settle_down(|_| Some(Attempted::Ambiguous));
+    };
+    event(&mut rig, "go", "2026-03-02T04:00:00Z");
+    rig.pass(SignedDuration::from_hours(25));
+    rig.settle_down(|_| Some(Attempted::Ambiguous));
+    rig.pass(CUTOFF);
+    rig.settle_down(accept);
+    let id = unknown(&rig).remove(0).0;
+    assert_eq!(settle(&mut rig, id, Resolution::Dropped), Answer::Done);
+    event(&mut rig, "moved", "2026-03-05T04:00:00Z");
+    rig.now = rig.turns.wake().unwrap();
+    rig.settle_down(accept);
+    rig.assert_same_bytes_under_a_key();
+    assert_eq!(rig.happened.last().unwrap(), "accepted after", "{:?}", rig.happened);
+    let keys: BTreeSet<_> = rig.attempts.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), 2);
+}
+
 /// The step that an operator had sent again brought forward what followed it, past the restore.
 #[test]
 fn what_follows_a_step_that_is_sent_again_stands_as_planned_in_a_restored_store_too() {
