@@ -29,6 +29,7 @@ pub mod flight;
 mod path;
 pub mod plan;
 pub mod quiet_hours;
+mod rename;
 pub mod schedule;
 mod segment;
 pub mod suppression;
@@ -169,6 +170,7 @@ pub fn take(
     verdict: &mut Verdict,
 ) -> Result<Taken, Refusal> {
     let mut turn = Turn { file, context, verdict };
+    turn.rename();
     let hears_changes = !context.scenarios.segmented().is_empty();
     let before = hears_changes.then(|| member_scope(turn.file));
     let taken = match input {

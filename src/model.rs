@@ -462,6 +462,8 @@ pub struct StepRecord {
     pub took: Option<StepId>,
     /// The place of that arm when it was taken, for an edit that took its first step out.
     pub arm: Option<ArmPlace>,
+    /// Ids that the step had before in this run.
+    pub was: Vec<StepId>,
 }
 
 /// The place of an arm among those of its container.
@@ -485,6 +487,7 @@ impl StepRecord {
             resent_at: None,
             took: None,
             arm: None,
+            was: Vec::new(),
         }
     }
 }

@@ -77,6 +77,16 @@ impl Scenario {
         self.steps.iter().find(|step| step.id == *id)
     }
 
+    /// The steps that had other ids: which, and those.
+    pub fn renamed(&self) -> impl Iterator<Item = (&StepId, &StepId)> {
+        self.steps.iter().flat_map(|step| step.was.iter().map(move |was| (was, &step.id)))
+    }
+
+    /// The id that a step has now.
+    pub fn id_now<'a>(&'a self, id: &'a StepId) -> &'a StepId {
+        self.renamed().find(|(was, _)| *was == id).map_or(id, |(_, now)| now)
+    }
+
     /// The rule by which steps of other scenarios and the API start it: its own for that, or else its first.
     /// None where only a date of the member does: without it a run would take today for the date.
     pub fn rule_by_hand(&self) -> Option<&Enter> {
@@ -211,6 +221,8 @@ pub struct Goal {
 #[derive(Debug)]
 pub struct Step {
     pub id: StepId,
+    /// Ids that it had before; none of them is that of a step.
+    pub was: Vec<StepId>,
     /// The arm of a container that it stands in; none at the top.
     pub within: Option<Within>,
     pub timing: Timing,
@@ -400,6 +412,7 @@ pub struct ScenarioSet {
     segmented: Vec<Arc<Scenario>>,
     /// Those that a date of a member plans.
     dated: Vec<Arc<Scenario>>,
+    has_renamed: bool,
     caps: Vec<Cap>,
     digest: [u8; 32],
 }
@@ -439,6 +452,7 @@ impl ScenarioSet {
             if starts(|trigger| matches!(trigger, Trigger::Date { .. })) {
                 set.dated.push(Arc::clone(&scenario));
             }
+            set.has_renamed |= scenario.renamed().next().is_some();
             set.scenarios.insert(scenario.id.clone(), scenario);
         }
         for listeners in set.by_event.values_mut() {
@@ -469,6 +483,11 @@ impl ScenarioSet {
     /// Those that a date of a member plans.
     pub fn dated(&self) -> &[Arc<Scenario>] {
         &self.dated
+    }
+
+    /// True if a step has another id than it had.
+    pub fn has_renamed(&self) -> bool {
+        self.has_renamed
     }
 
     /// Frequency caps, which hold for all scenarios together.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::trigger::Refusal;
-use super::{Context, Turn, cap, quiet_hours, suppression};
+use super::{Context, Turn, cap, quiet_hours, rename, suppression};
 use super::{record, record_mut};
 use crate::model::{
     Delivery, DeliveryId, Ended, EnrollmentId, Flight, MemberFile, Settled, Settlement, Standing, StepId,
@@ -114,7 +114,7 @@ pub fn before_attempt(
         return stop("anchor");
     }
     // one that an edit has made something else of is a message that is gone
-    let step = scenario.step(&flight.step).filter(|step| step.messages().is_some());
+    let step = scenario.step(scenario.id_now(&flight.step)).filter(|step| step.messages().is_some());
     if step.is_none() && earlier == Earlier::NotSent {
         return stop("removed");
     }
@@ -208,10 +208,18 @@ impl Turn<'_> {
     /// Lets a step that is about to become a delivery have a generation that is its own.
     pub(super) fn renew_identity(&mut self, index: usize, step: &StepId) {
         let first = self.first_generation();
+        let first = first.max(rename::first_generation(&self.file.enrollments[index], step));
         if first > 0 {
             let record = record_mut(&mut self.file.enrollments[index], step);
             record.generation = record.generation.max(first);
         }
+    }
+
+    /// The id that the step of a delivery has now.
+    fn id_now(&self, delivery: &Delivery) -> StepId {
+        let run = self.position(delivery.enrollment).map(|index| &self.file.enrollments[index]);
+        let scenario = run.and_then(|run| self.context.scenarios.get(&run.scenario));
+        scenario.map_or(&delivery.step, |scenario| scenario.id_now(&delivery.step)).clone()
     }
 
     fn moved_since(&self, index: usize, step: &StepId, revision: u32) -> bool {
@@ -223,8 +231,9 @@ impl Turn<'_> {
     /// # Errors
     /// [`Refusal::NothingToResend`] where the run has exited or its scenario ended, is gone, or has moved the step to another date.
     pub(super) fn resolve(&mut self, delivery: &Delivery, resolution: Resolution) -> Result<(), Refusal> {
+        let step = self.id_now(delivery);
         let found = self.position(delivery.enrollment).filter(|index| {
-            let record = record(&self.file.enrollments[*index], &delivery.step);
+            let record = record(&self.file.enrollments[*index], &step);
             record.is_some_and(|record| {
                 record.settled.is_some_and(|settled| settled.how == Settlement::Unknown)
                     && (record.revision, record.generation) == (delivery.revision, delivery.generation)
@@ -246,10 +255,10 @@ impl Turn<'_> {
             Resolution::Dropped => (What::Expired, Settlement::Expired),
             Resolution::Resend if is_over => return Err(Refusal::NothingToResend),
             Resolution::Resend => {
-                self.note_step(index, &delivery.step, What::Withdrawn, Some("resend"), None);
+                self.note_step(index, &step, What::Withdrawn, Some("resend"), None);
                 let first = self.first_generation();
                 let run = &mut self.file.enrollments[index];
-                let record = record_mut(run, &delivery.step);
+                let record = record_mut(run, &step);
                 record.settled = None;
                 record.generation = (record.generation + 1).max(first);
                 record.resent_at = Some(now);
@@ -263,9 +272,9 @@ impl Turn<'_> {
             Resolution::Accepted => "settled",
             _ => "dropped",
         };
-        self.note_step(index, &delivery.step, what, Some(reason), None);
+        self.note_step(index, &step, what, Some(reason), None);
         let run = &mut self.file.enrollments[index];
-        let record = record_mut(run, &delivery.step);
+        let record = record_mut(run, &step);
         record.settled = Some(Settled { at: now, how });
         if resolution == Resolution::Dropped {
             // LINE may have it: if it is due again, for another date, it is under another key

@@ -164,6 +164,9 @@ pub struct StepItem {
     /// The step's id, unique in the file: a-z, 0-9, - and _. A running member continues by it, so keep it when editing.
     #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "examples" = ["welcome", "day-before"]))]
     pub step: Option<String>,
+    /// Other ids that the step had before: members who are on their way go on by it. One id, or a list.
+    #[schemars(extend("examples" = ["hello"]))]
+    pub was: Option<IdsText>,
     /// So many days from the anchor's date; negative is before it.
     #[schemars(range(min = -3660, max = 3660))]
     pub day: Option<i64>,
@@ -721,26 +724,31 @@ pub struct DaysText(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for DaysText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<DaysText, D::Error> {
-        struct Either;
+        text_or_list(from, "days of the week, such as mon-fri").map(DaysText)
+    }
+}
 
-        impl<'de> Visitor<'de> for Either {
-            type Value = DaysText;
+/// One text, or a list of them.
+fn text_or_list<'de, D: Deserializer<'de>>(from: D, what: &'static str) -> Result<Vec<String>, D::Error> {
+    struct Either(&'static str);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("days of the week, such as mon-fri")
-            }
+    impl<'de> Visitor<'de> for Either {
+        type Value = Vec<String>;
 
-            fn visit_str<E>(self, text: &str) -> Result<DaysText, E> {
-                Ok(DaysText(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<DaysText, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(DaysText)
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
         }
 
-        from.deserialize_any(Either)
+        fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<String>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
     }
+
+    from.deserialize_any(Either(what))
 }
 
 impl JsonSchema for DaysText {
@@ -760,6 +768,31 @@ impl JsonSchema for DaysText {
             "x-kind": "weekdays",
         });
         json_schema!({ "anyOf": [day, { "type": "array", "items": day, "minItems": 1 }] })
+    }
+}
+
+/// Ids of steps: one, or a list of them.
+#[derive(Debug)]
+pub struct IdsText(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for IdsText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<IdsText, D::Error> {
+        text_or_list(from, "a step's id, or a list of them").map(IdsText)
+    }
+}
+
+impl JsonSchema for IdsText {
+    fn schema_name() -> Cow<'static, str> {
+        "IdsText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let id = serde_json::json!({ "type": "string", "pattern": "^[a-z0-9_-]+$" });
+        json_schema!({ "anyOf": [id, { "type": "array", "items": id, "minItems": 1 }] })
     }
 }
 

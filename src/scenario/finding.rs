@@ -145,6 +145,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("not-utf8", "the file is not UTF-8 text"),
     ("not-yet", "a key that is right and that this version cannot do yet"),
     ("out-of-order", "a step is due before the step in front of it; steps run in file order"),
+    ("renamed", "the old id of a step is that of a step, or is given twice"),
     ("sample", "a message cannot be sent with the values of a sample"),
     ("secret", "a secret stands in the file"),
     ("several-documents", "a file has more than one YAML document"),

@@ -136,6 +136,8 @@ struct StepRow {
     arm: Option<u16>,
     #[n(9)]
     arms: Option<u16>,
+    #[n(10)]
+    was: Option<Vec<String>>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -763,6 +765,7 @@ fn step_row(record: &StepRecord) -> StepRow {
         took: record.took.as_ref().map(StepId::to_string),
         arm: record.arm.map(|arm| arm.index),
         arms: record.arm.map(|arm| arm.of),
+        was: (!record.was.is_empty()).then(|| record.was.iter().map(StepId::to_string).collect()),
     }
 }
 
@@ -792,6 +795,10 @@ fn step_of(row: StepRow) -> Result<StepRecord, String> {
         resent_at: row.resent_at.map(instant).transpose()?,
         took: row.took.map(|step| StepId::new(&step)).transpose().map_err(text)?,
         arm: row.arm.zip(row.arms).map(|(index, of)| ArmPlace { index, of }),
+        was: (row.was.unwrap_or_default().iter())
+            .map(|step| StepId::new(step))
+            .collect::<Result<_, _>>()
+            .map_err(text)?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The steps of a file: what each does and when, those inside containers as well.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -22,6 +22,9 @@ use crate::scenario::written;
 use crate::scenario::yaml::{Data, Node};
 use crate::scenario::{Act, Call, Days, Offset, Set, Started, Step, Timing, WaitFor, Within};
 
+/// The most ids that a step can have had.
+const MAX_OLD_IDS: usize = 10;
+
 /// The steps of a file as they are taken in.
 struct StepPlan {
     steps: Vec<Step>,
@@ -30,6 +33,8 @@ struct StepPlan {
     latest: Option<Latest>,
     defaults: StepDefaults,
     workdays: Workdays,
+    /// Each id that a step had before, and where that stands.
+    was: BTreeMap<StepId, Place>,
 }
 
 /// What holds for steps that do not say for themselves.
@@ -55,8 +60,16 @@ impl FileLoad<'_, '_> {
             self.findings.push(Finding::error(&node.place, "no-steps", "the scenario has no steps"));
         }
         let workdays = workdays.clone();
-        let mut plan = StepPlan { steps: Vec::new(), seen: HashMap::new(), latest: None, defaults, workdays };
+        let (steps, seen, was) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        let mut plan = StepPlan { steps, seen, latest: None, defaults, workdays, was };
         self.plan_steps(items, node, None, 0, &mut plan);
+        for (id, place) in &plan.was {
+            if let Some(line) = plan.seen.get(id.as_str()) {
+                let message = format!("`{id}` cannot be the old id of this step: it is that of another");
+                let help = format!("line {line} has it; give that step an id that was never used");
+                self.findings.push(Finding::error(place, "renamed", message).help(help));
+            }
+        }
         let size_bytes: usize = plan.seen.keys().map(|id| id.len() + limits::STEP_BYTES).sum();
         if size_bytes > limits::STEPS_BYTES {
             let message = format!("{} steps are more than a member's file has room for", plan.seen.len());
@@ -110,7 +123,9 @@ impl FileLoad<'_, '_> {
             let index = match (id, timing, act) {
                 (Some(id), Some(timing), Some(act)) => {
                     let (resend, arms) = (item.resend, Vec::new());
-                    let step = Step { id, within, timing, days, condition, late, hours, resend, act, arms };
+                    let was = self.old_ids(item, node, plan);
+                    let step =
+                        Step { id, was, within, timing, days, condition, late, hours, resend, act, arms };
                     plan.steps.push(step);
                     plan.steps.len() - 1
                 }
@@ -170,6 +185,31 @@ impl FileLoad<'_, '_> {
                 None
             }
         }
+    }
+
+    /// The ids that a step had before.
+    fn old_ids(&mut self, item: &StepItem, node: &Node, plan: &mut StepPlan) -> Vec<StepId> {
+        let place = node.place_of("was");
+        let texts = item.was.as_ref().map_or(&[] as &[String], |texts| &texts.0);
+        if texts.len() > MAX_OLD_IDS {
+            let message = format!("a step had {} other ids; the bound is {MAX_OLD_IDS}", texts.len());
+            let help = "keep those that members on their way may still have".to_owned();
+            self.findings.push(Finding::error(place, "renamed", message).help(help));
+        }
+        let mut ids = Vec::new();
+        for text in texts.iter().take(MAX_OLD_IDS) {
+            match StepId::new(text) {
+                Ok(id) if plan.was.insert(id.clone(), place.clone()).is_some() => {
+                    let message = format!("`{id}` is given as an old id twice");
+                    self.findings.push(Finding::error(place, "renamed", message));
+                }
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                }
+            }
+        }
+        ids
     }
 
     /// The one thing that a step does.

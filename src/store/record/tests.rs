@@ -46,6 +46,7 @@ fn full() -> MemberFile {
                 resent_at: Some(now),
                 took: Some(step.clone()),
                 arm: Some(ArmPlace { index: 1, of: 3 }),
+                was: vec![StepId::new("old").unwrap()],
             }],
             reached_at: at("2026-03-02T12:51:00Z"),
             now: Standing::InFlight(Flight {

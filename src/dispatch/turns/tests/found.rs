@@ -539,6 +539,70 @@ steps:
     }
 }
 
+#[test]
+fn a_step_that_has_another_id_goes_on_as_the_one_it_was() {
+    let text = "scenario: book\nenter: { on: go }\nsteps:\n  - step: first\n    push: first\n  - step: second\n    day: 1\n    push: second\n";
+    let renamed = text
+        .replace("step: first", "step: hello\n    was: first")
+        .replace("step: second", "step: again\n    was: [later, second]");
+    let without = renamed.replace("    was: first\n", "").replace("    was: [later, second]\n", "");
+    for attempted in [Attempted::Accepted, Attempted::NotSent, Attempted::Ambiguous] {
+        let mut rig = Rig::new(text);
+        rig.member("m");
+        rig.event("m", "e");
+        rig.settle_down(|_| Some(attempted.clone()));
+        let key = rig.attempts[0].0;
+        rig.ask(Action::Reload { scenarios: scenarios(&renamed), files: Vec::new() });
+        rig.settle_down(|_| None);
+        // the old name may be forgotten, and become that of a new step
+        let reused = without.clone() + "  - step: first\n    day: 2\n    push: reused\n";
+        for text in [without.clone(), reused] {
+            rig.ask(Action::Reload { scenarios: scenarios(&text), files: Vec::new() });
+            rig.settle_down(|_| None);
+        }
+        while let Some(wake) = rig.turns.wake() {
+            rig.now = rig.now.max(wake);
+            rig.settle_down(accept);
+        }
+        rig.assert_same_bytes_under_a_key();
+        let sent = |text: &str| {
+            let keys: BTreeSet<_> =
+                rig.attempts.iter().filter(|(_, bytes)| bytes.contains(text)).map(|(key, _)| *key).collect();
+            keys.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(sent("\"first"), [key], "{attempted:?}: {:?}", rig.happened);
+        assert_eq!(sent("\"second").len(), 1, "{attempted:?}: {:?}", rig.happened);
+        assert_eq!(sent("reused").len(), 1, "{attempted:?}: {:?}", rig.happened);
+        assert!(rig.happened.contains(&"completed".to_owned()));
+    }
+}
+
+#[test]
+fn an_unknown_delivery_of_a_step_that_has_another_id_since_is_settled() {
+    let text = "scenario: book\nenter: { on: go }\nsteps:\n  - step: first\n    push: first\n  - step: second\n    day: 9\n    push: second\n";
+    for (resolution, last) in [
+        (Resolution::Accepted, "accepted hello settled"),
+        (Resolution::Dropped, "expired hello dropped"),
+        (Resolution::Resend, "accepted hello"),
+    ] {
+        let mut rig = Rig::new(text);
+        rig.member("m");
+        rig.event("m", "e");
+        rig.settle_down(|_| Some(Attempted::Ambiguous));
+        rig.pass(crate::dispatch::outbox::CUTOFF);
+        rig.settle_down(accept);
+        let delivery = store::page_unknown(&*rig.store, None, 10).unwrap().remove(0).0;
+        let renamed = text.replace("step: first", "step: hello\n    was: first");
+        rig.ask(Action::Reload { scenarios: scenarios(&renamed), files: Vec::new() });
+        rig.settle_down(accept);
+        rig.queue.push_back(command(Action::Settle { delivery, resolution }));
+        rig.settle_down(accept);
+        assert_eq!(rig.happened.last().unwrap(), last);
+        rig.assert_same_bytes_under_a_key();
+        assert_eq!(rig.turns.unknown(), 0);
+    }
+}
+
 /// Steps that take a tag away and give it again start the scenario of that tag once more, and so on.
 #[test]
 fn a_circle_of_changes_and_runs_ends() {
