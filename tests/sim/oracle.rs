@@ -1047,10 +1047,12 @@ impl Oracle {
                         }) && within.iter().all(|r| r.offset == first.offset)
                     };
                     // a friend and a member had one under way each when they turned out to be the same
-                    let as_two = within.iter().any(|r| {
-                        let apart = r.released.zip(first.released).map(|(one, other)| (one - other).abs());
-                        r.to != first.to && apart.is_some_and(|apart| apart < SECOND)
-                    });
+                    let apart = |(a, b): (&Receipt, &Receipt)| {
+                        let apart = a.released.zip(b.released).map(|(a, b)| (a - b).abs());
+                        a.to != b.to && apart.is_some_and(|apart| apart < SECOND)
+                    };
+                    let pairs = within.iter().flat_map(|a| within.iter().map(move |b| (*a, *b)));
+                    let as_two = pairs.into_iter().any(apart);
                     let is_earlier = |r: &Receipt| match (r.released, last) {
                         (Some(released), Some(last)) => released + 10 * SECOND < last,
                         _ => false,

@@ -313,7 +313,7 @@ fn what_was_dropped_and_is_planned_anew_goes_out_under_another_key() {
     let text = "scenario: one\nenter: { on: go }\nanchor: event.t\nupdate: { on: moved }\nsteps:\n  - step: after\n    day: 1\n    push: \"{{ anchor }}\"\n  - step: last\n    day: 9\n    set: { tags: [a] }\n";
     let mut rig = Rig::new(text);
     rig.member("m1");
-    let mut event = |rig: &mut Rig, name: &str, t: &str| {
+    let event = |rig: &mut Rig, name: &str, t: &str| {
         let event = Event {
             id: Some(name.into()),
             name: EventName::new(name).unwrap(),
