@@ -1035,8 +1035,12 @@ impl Oracle {
                 // what became unknown counts from then, and a request that is under way may arrive a little later
                 let per = i64::try_from(cap.per.as_millis()).unwrap() - MINUTE;
                 for first in receipts {
-                    let within: Vec<&Receipt> =
-                        receipts.iter().filter(|r| (first.at..first.at + per).contains(&r.at)).collect();
+                    // what a friend was about to be sent when it turned out to be the member comes beside
+                    // the member's own
+                    let within: Vec<&Receipt> = receipts
+                        .iter()
+                        .filter(|r| r.to == first.to && (first.at..first.at + per).contains(&r.at))
+                        .collect();
                     let last = within.iter().filter(|r| !r.exempt).filter_map(|r| r.released).max();
                     let clock_stands = {
                         let from = within.iter().map(|r| r.released.unwrap_or(i64::MIN)).min().unwrap();
@@ -1046,19 +1050,12 @@ impl Oracle {
                                 && (from..=until).contains(at)
                         }) && within.iter().all(|r| r.offset == first.offset)
                     };
-                    // a friend and a member had one under way each when they turned out to be the same
-                    let apart = |(a, b): (&Receipt, &Receipt)| {
-                        let apart = a.released.zip(b.released).map(|(a, b)| (a - b).abs());
-                        a.to != b.to && apart.is_some_and(|apart| apart < SECOND)
-                    };
-                    let pairs = within.iter().flat_map(|a| within.iter().map(move |b| (*a, *b)));
-                    let as_two = pairs.into_iter().any(apart);
                     let is_earlier = |r: &Receipt| match (r.released, last) {
                         (Some(released), Some(last)) => released + 10 * SECOND < last,
                         _ => false,
                     };
                     let counts = within.iter().filter(|r| !r.exempt || is_earlier(r)).count();
-                    if clock_stands && !as_two && counts > cap.max as usize {
+                    if clock_stands && counts > cap.max as usize {
                         let times: Vec<String> = within
                             .iter()
                             .map(|r| {
