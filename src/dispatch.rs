@@ -27,6 +27,7 @@ mod erasure;
 mod holds;
 mod link;
 mod outbox;
+pub mod plan;
 pub mod rehearsal;
 pub mod reply;
 mod ticks;

@@ -47,6 +47,35 @@ impl Rehearsal {
         store: Arc<dyn Store>,
         start: Timestamp,
     ) -> Result<Rehearsal, StoreError> {
+        let mut rehearsal = Rehearsal::open(scenarios, store, "rehearsal".into(), start)?;
+        rehearsal.run_until(start)?;
+        Ok(rehearsal)
+    }
+
+    /// Goes on from a store that holds members. `first` is done before all that is due.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn resume(
+        scenarios: Arc<ScenarioSet>,
+        store: Arc<dyn Store>,
+        channel: Arc<str>,
+        start: Timestamp,
+        first: Option<Action>,
+    ) -> Result<Rehearsal, StoreError> {
+        let mut rehearsal = Rehearsal::open(scenarios, store, channel, start)?;
+        rehearsal.queue.extend(first.map(|what| Command { what, reply: None }));
+        rehearsal.turn()?;
+        rehearsal.settle_down()?;
+        Ok(rehearsal)
+    }
+
+    fn open(
+        scenarios: Arc<ScenarioSet>,
+        store: Arc<dyn Store>,
+        channel: Arc<str>,
+        start: Timestamp,
+    ) -> Result<Rehearsal, StoreError> {
         let comes_every_year = scenarios
             .dated()
             .iter()
@@ -54,14 +83,14 @@ impl Rehearsal {
             .any(|enter| matches!(enter.trigger, Trigger::Date { yearly: true, .. }));
         let opening = Opening {
             scenarios,
-            channel: "rehearsal".into(),
+            channel,
             salt: Vec::new(),
             holds: BTreeSet::new(),
             line_ahead: None,
             minutes: Minutes::Watched,
         };
         let turns = Turns::open(Arc::clone(&store), opening, start)?;
-        let mut rehearsal = Rehearsal {
+        Ok(Rehearsal {
             turns,
             store,
             queue: VecDeque::new(),
@@ -69,9 +98,7 @@ impl Rehearsal {
             carried: HashMap::new(),
             comes_every_year,
             happened: Vec::new(),
-        };
-        rehearsal.run_until(start)?;
-        Ok(rehearsal)
+        })
     }
 
     /// Runs up to `at`, then takes the action before whatever else is due at that instant.

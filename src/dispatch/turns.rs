@@ -336,12 +336,21 @@ pub fn hold_at_rest(store: &dyn Store) -> Result<(), StoreError> {
 pub fn release_at_rest(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     batch.put_number(Meta::Holds, 0);
-    if let Some(bytes) = store::get_meta(store, Meta::Restored)? {
-        let restored = RestoredRow { released: Some(true), ..decode_restored(&bytes)? };
-        batch.put_meta(Meta::Restored, encode_restored(&restored));
+    if let Some(restored) = restored_and_released(store)? {
+        batch.put_meta(Meta::Restored, restored);
     }
     store.commit(&batch, Epoch::EMBEDDED)?;
     store.flush()
+}
+
+/// The mark of a restored store as it is once a person has looked at it; none in any other store.
+///
+/// # Errors
+/// What the store says.
+pub fn restored_and_released(store: &dyn Store) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(bytes) = store::get_meta(store, Meta::Restored)? else { return Ok(None) };
+    let restored = RestoredRow { released: Some(true), ..decode_restored(&bytes)? };
+    Ok(Some(encode_restored(&restored)))
 }
 
 /// The bit of a hold in the store.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::path::{Reach, next_step, reach};
 use super::{record, schedule};
 use crate::model::{Enrollment, MemberFile, ScenarioId, Standing, StepId};
-use crate::scenario::{Scenario, ScenarioSet};
+use crate::scenario::{Scenario, ScenarioSet, Step};
 
 /// A step that something is still to be decided about.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,11 @@ pub enum When {
     IfTaken,
     /// It is in the outbox; LINE has not answered yet.
     InFlight { since: Timestamp },
+}
+
+/// The step that a run is at; none once it has done all.
+pub fn step_at<'a>(scenario: &'a Scenario, run: &Enrollment) -> Option<&'a Step> {
+    next_step(scenario, run)
 }
 
 /// The open steps of every live run, in the order in which they will be reached.

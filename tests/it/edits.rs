@@ -25,8 +25,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use amadare::clock::Moment;
+use amadare::dispatch::plan::{Proposal, plan};
 use amadare::dispatch::turns::Opening;
 use amadare::dispatch::{
     Action, Attempted, Carried, Command, Effect, Happened, IfTaken, LinkRequest, Minutes, Parcel, Turns, Whom,
@@ -40,6 +42,7 @@ use amadare::scenario::load::load;
 use amadare::scenario::source::Sources;
 use amadare::scenario::{Defaults, Scenario, ScenarioSet, Timing as When};
 use amadare::store::{self, MemoryStore, Store};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -904,6 +907,25 @@ impl World {
         Ok(())
     }
 
+    /// What members receive up to then, by day and step.
+    fn receives_until(
+        &mut self,
+        until: Timestamp,
+    ) -> Result<BTreeMap<(Date, ScenarioId, StepId), u64>, Wrong> {
+        let from = self.happened.len();
+        self.run_until(until)?;
+        let mut received = BTreeMap::new();
+        for line in self.happened[from..].iter().filter(|line| line.contains(" received ")) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let (scenario, step) = words[3].split_once('/').unwrap();
+            let at: Timestamp = words[0].parse().unwrap();
+            let day = at.to_zoned_datetime(TimeZone::get("Asia/Tokyo").unwrap()).date();
+            let row = (day, ScenarioId::new(scenario).unwrap(), StepId::new(step).unwrap());
+            *received.entry(row).or_insert(0) += 1;
+        }
+        Ok(received)
+    }
+
     fn look_at_ended(&self, ending: &[EnrollmentId]) -> Result<(), Wrong> {
         let alive = live(&self.files);
         let left: Vec<_> = ending.iter().filter(|run| alive.contains(run)).collect();
@@ -934,6 +956,101 @@ fn open(store: &Arc<dyn Store>, scenarios: &Arc<ScenarioSet>, now: Timestamp) ->
         minutes: Minutes::Watched,
     };
     Turns::open(Arc::clone(store), opening, now).unwrap()
+}
+
+/// How far the plans of the test below look ahead: beyond the latest step.
+const AHEAD: SignedDuration = SignedDuration::from_hours(60 * 24);
+
+/// Plays a history, plans a last edit, and lets what was planned happen, with the edit and without it; gives how
+/// many pushes were planned, and how many were to change.
+fn play_and_plan(history: &History) -> Result<(u64, u64), Wrong> {
+    let store = Arc::new(MemoryStore::new());
+    let mut world = World::new(&history.draft, Arc::clone(&store) as Arc<dyn Store>);
+    for id in MEMBERS {
+        let member = MemberId::new(id).unwrap();
+        let link = Some(LinkRequest { user: user(&member), taken: IfTaken::Refuse });
+        world.ask(Action::Change { member, change: Change::default(), link })?;
+    }
+    let (mut edit, mut happens) = (None, history.happens.clone());
+    if let Some(last) = happens.iter().rposition(|(_, what)| matches!(what, Do::Edit(_))) {
+        edit = Some(happens.remove(last).1);
+    }
+    for (pause, what) in &happens {
+        world.run_until(world.now + SignedDuration::from_mins(PAUSES_MIN[*pause]))?;
+        world.act(what)?;
+    }
+    // what is with LINE counts as accepted in a plan
+    world.weather = Weather::Fine;
+    while world.turns.outbox_len() > 0 {
+        let wake = world.turns.wake().expect("what is in the outbox is tried again");
+        world.run_until(world.now.max(wake))?;
+    }
+    let same = || {
+        let draft = Draft { is_gone: false, ..world.draft.clone() };
+        let scenarios = draft.load().expect("the same file was right");
+        (draft, scenarios)
+    };
+    let edited = match &edit {
+        Some(Do::Edit(edit)) => world.edited(edit),
+        _ => None,
+    };
+    let (draft, edited) = edited.unwrap_or_else(same);
+    let proposal = Proposal {
+        running: Arc::clone(&world.scenarios),
+        edited: Arc::clone(&edited),
+        channel: "edits".into(),
+        from: world.now,
+        until: world.now + AHEAD,
+        new_steps: edited
+            .iter()
+            .flat_map(|s| s.steps.iter().map(|step| (s.id.clone(), step.id.clone())))
+            .collect(),
+    };
+    let planned = plan(&*store, &proposal, &AtomicBool::new(false)).unwrap();
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    for (row, counts) in &planned.rows {
+        before.extend((counts.before > 0).then(|| (row.clone(), counts.before)));
+        after.extend((counts.after > 0).then(|| (row.clone(), counts.after)));
+        let (gone, come) = (counts.vanish + counts.moved_away, counts.appear + counts.moved_here);
+        holds!(counts.before - gone == counts.after - come, "{row:?}: {counts:?}");
+    }
+    let mut otherwise = World::new(&history.draft, Arc::new(store.copied()));
+    otherwise.turns = open(&otherwise.store, &world.scenarios, world.now);
+    (otherwise.now, otherwise.scenarios) = (world.now, Arc::clone(&world.scenarios));
+    otherwise.read_files();
+    holds!(
+        before == otherwise.receives_until(proposal.until)?,
+        "without the edit: {before:?}\n{:?}",
+        otherwise.happened
+    );
+    world.take_over(draft, &edited);
+    world
+        .queue
+        .push_back(Command { what: Action::Reload { scenarios: edited, files: Vec::new() }, reply: None });
+    holds!(after == world.receives_until(proposal.until)?, "with the edit: {after:?}\n{:?}", world.happened);
+    let changes = planned.rows.values().map(|row| row.appear + row.vanish + row.moved_here).sum();
+    Ok((after.values().sum(), changes))
+}
+
+#[test]
+fn what_the_plan_says_is_what_happens() {
+    let (cases, seed) = asked_for();
+    let (sent, changed) = (Cell::new(0), Cell::new(0));
+    let outcome = runner(cases, seed).run(&history(), |history| {
+        let (pushes, changes) = play_and_plan(&history).map_err(|wrong| {
+            let why = wrong.to_string();
+            Wrong::fail(format!("{why}\n{}", show(&history)))
+        })?;
+        sent.set(sent.get() + pushes);
+        changed.set(changed.get() + changes);
+        Ok(())
+    });
+    println!("{cases} plans of {} pushes, {} of them changed", sent.get(), changed.get());
+    if let Err(failure) = outcome {
+        let proptest::test_runner::TestError::Fail(why, _) = failure else { panic!("{failure}") };
+        panic!("{why}");
+    }
+    assert!(sent.get() > 0 && changed.get() > 0, "{} {}", sent.get(), changed.get());
 }
 
 /// Plays a history to its end and gives what happened, and how many messages LINE took.
