@@ -23,6 +23,7 @@ mod serve;
 mod signals;
 mod simulate;
 mod status;
+pub(crate) mod words;
 
 /// Exit codes, as far as they are ours: 2 for a wrong call is clap's.
 const FOUND_PROBLEMS: u8 = 1;

@@ -827,6 +827,15 @@ fn fetch(what: &'static str, source: &SecretSource) -> Result<Option<SecretStrin
     }
 }
 
+/// The locale of messages as the environment names it; empty if it names none.
+///
+/// Source: POSIX.1-2017, "Environment Variables", 8.2.
+pub fn locale() -> String {
+    let set = |name: &&str| environment(name).is_some_and(|value| !value.is_empty());
+    let name = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find(|name| set(name));
+    name.and_then(environment).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn environment(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::access::{self, ANSWER, Key, Running};
+use super::words::{Lang, because};
 use super::{FOUND_PROBLEMS, Failure, Place, print};
 use crate::config::Config;
 use crate::http::{DeliveriesView, DeliveryView, deliveries_of};
@@ -116,7 +117,7 @@ fn line(delivery: &DeliveryView, zone: &TimeZone) -> String {
     format!(
         "  {id}  due {due}  {member}  {scenario}/{step}  {} ({})\n",
         delivery.reason,
-        super::explain::because(&delivery.reason)
+        because(Lang::En, &delivery.reason)
     )
 }
 

@@ -16,9 +16,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::explain::because;
 use super::signals;
 use super::simulate::message_text;
+use super::words::{Lang, because};
 use super::{FOUND_PROBLEMS, Failure, print, runtime};
 use crate::clock::{Clock, Monotonic};
 use crate::http::{HappenedView, TimelineView};
@@ -429,15 +429,17 @@ impl Demo {
         let place = format!("{}{step}", happened.scenario.as_deref().unwrap_or_default());
         let reason = happened.reason.as_deref().unwrap_or_default();
         match happened.what.as_str() {
-            "skipped" => Some(format!("{place} was skipped: {}", because(reason))),
+            "skipped" => Some(format!("{place} was skipped: {}", because(Lang::En, reason))),
             "deferred" => {
                 let until = happened.until.map(|until| self.civil(until)).unwrap_or_default();
                 Some(format!("{place} waits until {until}: outside the send hours"))
             }
             "converted" => Some(format!("{place} reached its goal")),
-            "exited" => Some(format!("left {place}: {}", because(reason))),
+            "exited" => Some(format!("left {place}: {}", because(Lang::En, reason))),
             "moved" => Some(format!("{place} is planned anew from the new date")),
-            "rejected" | "unknown" => Some(format!("{place} {}: {}", happened.what, because(reason))),
+            "rejected" | "unknown" => {
+                Some(format!("{place} {}: {}", happened.what, because(Lang::En, reason)))
+            }
             _ => None,
         }
     }
