@@ -17,6 +17,7 @@ mod explain;
 mod hold;
 mod jobs;
 mod member;
+mod plan;
 mod sandbox;
 mod scenario;
 mod serve;
@@ -95,6 +96,8 @@ enum Command {
         #[command(subcommand)]
         command: scenario::Command,
     },
+    /// Say what edited files would change for the members who are there, before they go live
+    Plan(plan::Options),
     /// Say why a step was or was not sent to a member
     Explain(explain::Options),
     /// Say how the daemon is
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Member { command } => member::run(&place, &command),
         Command::Scenario { command } => scenario::run(&place, &command),
+        Command::Plan(options) => plan::run(&place, &options),
         Command::Explain(options) => explain::run(&place, &options),
         Command::Status(options) => status::run(&place, &options),
         Command::Deliveries { command } => deliveries::run(&place, &command),

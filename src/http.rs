@@ -31,6 +31,7 @@ mod hold;
 mod members;
 pub mod metrics;
 mod optouts;
+mod plans;
 mod problem;
 mod scenarios;
 mod timeline;
@@ -42,6 +43,9 @@ pub use deliveries::{DeliveriesView, DeliveryView, deliveries_of};
 pub use health::{Component, MAX_BEAT_AGE, Readiness};
 pub use members::view as member_view;
 pub use metrics::Metrics;
+pub use plans::{
+    MAX_PLANNING, PlanAsked, PlanMonth, PlanNamed, PlanRow, PlanView, Planning, QuotaView, plan_of,
+};
 pub use problem::Problem;
 pub use timeline::{HappenedView, PlannedView, TimelineView, timeline_of};
 
@@ -72,6 +76,7 @@ pub struct Inner {
     pub channel_secret: RwLock<Option<SecretString>>,
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    pub planning: Arc<Planning>,
 }
 
 impl Api {
@@ -131,6 +136,8 @@ fn routes() -> Vec<Route> {
         Route::keyed("/v1/scenarios/{id}/enrollments").streamed().on(Method::POST, enrollments::post),
         Route::keyed("/v1/deliveries").on(Method::GET, deliveries::list),
         Route::keyed("/v1/deliveries/{id}/settle").on(Method::POST, deliveries::settle),
+        // many members take minutes
+        Route::keyed("/v1/plans").streamed().on(Method::POST, plans::post),
         Route::keyed("/v1/hold").on(Method::POST, hold::hold),
         Route::keyed("/v1/release").on(Method::POST, hold::release),
         // a large store takes minutes

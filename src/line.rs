@@ -11,6 +11,7 @@
 mod client;
 mod endpoint;
 mod outcome;
+pub mod pricing;
 pub mod webhook;
 
 pub use client::{

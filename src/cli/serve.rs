@@ -191,6 +191,7 @@ impl Daemon {
             channel_secret: RwLock::new(secrets.channel_secret),
             readiness,
             metrics,
+            planning: Arc::new(http::Planning::new(config.scenario_defaults())),
         });
         let (stopping, _) = watch::channel(false);
         let line = Line { api: api.clone(), client: client.clone(), binding };
@@ -278,6 +279,8 @@ impl Daemon {
             .await
             .context("the scenarios could not be taken over")?;
         *self.api.scenarios.write().expect("no holder of this lock panics") = set;
+        *self.api.planning.defaults.write().expect("no holder of this lock panics") =
+            config.scenario_defaults();
         *self.api.keys.write().expect("no holder of this lock panics") = keys(&config);
         note_channel_secret(&secrets.channel_secret);
         *self.api.channel_secret.write().expect("no holder of this lock panics") = secrets.channel_secret;

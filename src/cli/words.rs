@@ -426,7 +426,7 @@ fn parts(reason: &str) -> (&str, &str) {
     }
 }
 
-fn weekday(day: Weekday) -> char {
+pub(super) fn weekday(day: Weekday) -> char {
     match day {
         Weekday::Monday => '月',
         Weekday::Tuesday => '火',

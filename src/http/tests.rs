@@ -10,6 +10,7 @@ mod members;
 mod monitor;
 mod openapi;
 mod optouts;
+mod plans;
 mod scenarios;
 mod streams;
 mod webhook;

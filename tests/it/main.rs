@@ -10,6 +10,7 @@ mod edits;
 mod fuzzed;
 mod killing;
 mod operate;
+mod plan;
 mod power;
 mod process;
 mod promises;

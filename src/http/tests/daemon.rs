@@ -22,7 +22,7 @@ use crate::dispatch::courier::{self, Errand, Errands, Gate};
 use crate::dispatch::daemon::{Desk, Observe, Outlets, Running};
 use crate::dispatch::turns::Opening;
 use crate::dispatch::{Action, Attempted, Happened, Hold, Minutes, Parcel, Turns, daemon};
-use crate::http::{Api, ApiKeys, Inner, Metrics, Readiness, router, serve};
+use crate::http::{Api, ApiKeys, Inner, Metrics, Planning, Readiness, router, serve};
 use crate::line::webhook::sign;
 use crate::model::What;
 use crate::scenario::load::load;
@@ -167,6 +167,7 @@ impl Daemon {
             channel_secret: RwLock::new(Some(SecretString::from(SECRET))),
             readiness: Readiness::default(),
             metrics,
+            planning: Arc::new(Planning::new(Defaults::default())),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

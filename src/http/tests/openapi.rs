@@ -127,7 +127,7 @@ async fn the_handlers_take_every_example_of_a_request() {
             }
         }
     }
-    assert_eq!(sent, 19);
+    assert_eq!(sent, 20);
 }
 
 #[tokio::test]
