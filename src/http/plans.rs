@@ -26,7 +26,7 @@ use crate::store::{self, Meta, Store};
 const MAX_PLAN_BYTES: usize = 2 * MAX_TOTAL_BYTES;
 
 /// How long a plan may take.
-pub const MAX_PLANNING: Duration = Duration::from_secs(300);
+pub const MAX_PLANNING: Duration = Duration::from_secs(900);
 
 /// How far a plan looks ahead if nothing is said.
 const USUAL_AHEAD: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -276,22 +276,21 @@ fn unplanned(why: Unplanned) -> Problem {
 
 fn doubt(doubt: &Ambiguity) -> String {
     let Ambiguity { scenario, gone, new, members } = doubt;
-    let ids = |ids: &[StepId]| {
-        let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
-        ids.join(", ")
+    let named = |ids: &[StepId], what: &str| {
+        let names: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+        match names.as_slice() {
+            [only] => format!("step {only} is {what}"),
+            _ => format!("steps {} are {what}", names.join(", ")),
+        }
     };
-    let members = match members {
-        1 => "1 member has".to_owned(),
-        many => format!("{many} members have"),
-    };
+    let members = if *members == 1 { "1 member has".to_owned() } else { format!("{members} members have") };
+    let (old, one) = (&gone[0], &new[0]);
     format!(
-        "scenario `{scenario}`: of the steps that run, {} cannot be found in the edited file, where {} cannot be \
-         found in the one that runs, and {members} come there. If it is the same step under another name, write \
-         `was: {}` into it; if it is another step, say so with --new-step {scenario}/{}",
-        ids(gone),
-        ids(new),
-        gone[0],
-        new[0],
+        "scenario `{scenario}`: the {} and the {}, and {members} come to what is gone. If `{one}` is `{old}` under \
+         another name, write `was: {old}` into it, or else they may get it again; if it is another step, say so \
+         with --new-step {scenario}/{one} (in the API, `new_steps`)",
+        named(gone, "gone"),
+        named(new, "new"),
     )
 }
 
