@@ -434,6 +434,7 @@ impl Turn<'_> {
         // every round settles a step, so the number of steps bounds the rounds
         while self.file.enrollments[index].now.is_waiting() {
             let run = &self.file.enrollments[index];
+            let reached_at = run.reached_at;
             let step = match run.ended {
                 None => match path::next_step(&scenario, run) {
                     Some(step) => step,
@@ -469,7 +470,7 @@ impl Turn<'_> {
                     let due = schedule::slot(&scenario, step, &self.file.enrollments[index]).due;
                     self.note_step(index, &step.id, what, Some(reason.word()), None);
                     self.settle_step(index, &step.id, settlement);
-                    self.go_on_from(index, due);
+                    self.go_on_from(index, due.max(reached_at));
                 }
                 Decision::Unknown { due } => {
                     self.renew_identity(index, &step.id);
@@ -478,7 +479,7 @@ impl Turn<'_> {
                     // the member may have got it when it was due
                     cap::count(self.file, self.context.scenarios.caps(), due, self.context.now);
                     self.settle_step(index, &step.id, Settlement::Unknown);
-                    self.go_on_from(index, due);
+                    self.go_on_from(index, due.max(reached_at));
                 }
                 Decision::Await { until } => {
                     record_mut(&mut self.file.enrollments[index], &step.id);
@@ -487,7 +488,7 @@ impl Turn<'_> {
                 }
                 Decision::Do { due } => {
                     self.carry_out(&scenario, index, step, due);
-                    self.go_on_from(index, due);
+                    self.go_on_from(index, due.max(reached_at));
                 }
                 Decision::Push { due } => {
                     let messages = step.messages().expect("only messages are pushed");
@@ -760,11 +761,11 @@ impl Turn<'_> {
         run.now = Standing::Waiting { until: now };
     }
 
-    /// Counts the steps after one that was due before a restore from its moment: the daemon before may have
-    /// gone on from there.
-    fn go_on_from(&mut self, index: usize, due: Timestamp) {
-        if self.context.restored_at.is_some_and(|restored_at| due <= restored_at) {
-            self.file.enrollments[index].reached_at = due;
+    /// Counts the steps after one that was due and reached before a restore from that moment: the daemon
+    /// before may have gone on from there.
+    fn go_on_from(&mut self, index: usize, moment: Timestamp) {
+        if self.context.restored_at.is_some_and(|restored_at| moment <= restored_at) {
+            self.file.enrollments[index].reached_at = moment;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::history::{HOUR, Rng, SECOND, Weather};
+use crate::history::{HOUR, MINUTE, Rng, SECOND, Weather};
 use crate::oracle::Broken;
 
 /// How long a key is remembered, from the first request under it. Source: LINE
@@ -11,7 +11,9 @@ use crate::oracle::Broken;
 const REMEMBERED: i64 = 24 * HOUR;
 
 /// No attempt may come later than this after the first under its key.
-const CUTOFF: i64 = 23 * HOUR + 10 * SECOND;
+/// A step of the clock by less than two minutes is none that anybody sees, and ages are told by the wall
+/// alone after a start of the machine; LINE forgets a key after 24 hours.
+const CUTOFF: i64 = 23 * HOUR + 10 * MINUTE;
 
 /// How long the daemon waits for an answer.
 const TIMEOUT: i64 = 30 * SECOND;

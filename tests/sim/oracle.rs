@@ -153,6 +153,10 @@ pub(crate) struct Oracle {
     days: BTreeMap<(u8, String), u32>,
     /// How often a member was loudly told to have a tag.
     tagged: BTreeMap<(u8, &'static str), u32>,
+    /// How often something was told of a member.
+    told_of: BTreeMap<u8, u32>,
+    /// Members of whom something was told that a restored store knows nothing of: their runs take other ways.
+    altered: BTreeSet<u8>,
     receipts: BTreeMap<Whom, Vec<Receipt>>,
     disturbed: Vec<(i64, Disturbed, usize)>,
     /// Since when a member is surely known, and since when its tags are what they are.
@@ -226,6 +230,8 @@ impl Oracle {
             taken: BTreeMap::new(),
             days: BTreeMap::new(),
             tagged: BTreeMap::new(),
+            told_of: BTreeMap::new(),
+            altered: BTreeSet::new(),
             receipts: BTreeMap::new(),
             disturbed: vec![(now, Disturbed::Up, 0)],
             known: BTreeMap::new(),
@@ -283,6 +289,7 @@ impl Oracle {
                 self.opting.entry(ticket).or_default().extend(candidates);
             }
             Ask::Tell { member, attributes, tags, silent } => {
+                *self.told_of.entry(*member).or_default() += 1;
                 if let Some(day) = attributes.get("day").and_then(|day| day.as_str()) {
                     *self.days.entry((*member, day.to_owned())).or_default() += 1;
                 }
@@ -716,6 +723,10 @@ impl Oracle {
         self.unnamed_order.clear();
         self.known.clear();
         self.tags.clear();
+        self.altered = now.altered;
+        let altered = now.told_of.iter().filter(|(member, told)| self.told_of.get(member) != Some(told));
+        self.altered.extend(altered.map(|(member, _)| *member));
+        self.told_of = now.told_of;
         self.unnamed = now.unnamed;
         self.days = now.days;
         self.tagged = now.tagged;
@@ -989,6 +1000,9 @@ impl Oracle {
         // what was on its way to a friend who has been linked since may come beside the member's own
         let owner = self.same.iter().find(|(_, same)| same.contains(&handed_to)).map(|(owner, _)| *owner);
         let whose = owner.unwrap_or(handed_to);
+        if matches!(whose, Whom::Member(member) if self.altered.contains(&member)) {
+            return Ok(());
+        }
         let was_friend =
             owner.is_some() || matches!((whom_of(member), whose), (Some(Whom::User(_)), Whom::Member(_)));
         let dated = matches!(drawn.start, Start::Date { .. });

@@ -374,3 +374,46 @@ fn a_step_that_was_taken_back_and_is_too_late_then_has_expired() {
     rig.settle_down(accept);
     assert!(rig.happened.contains(&"expired only late".to_owned()), "{:?}", rig.happened);
 }
+
+/// A step whose own moment came before the step in front of it was done counted the next from that moment, and
+/// by way of a weekday past the restore.
+#[test]
+fn in_a_restored_store_the_next_step_counts_from_when_the_one_in_front_was_reached() {
+    let text = r#"
+scenario: one
+zone: America/New_York
+enter: { on: go }
+steps:
+  - step: first
+    wait: 2d
+    hours: "00:00-12:00"
+    push: first
+  - step: overdue
+    day: 2
+    at: "20:15"
+    set: { tags: [a] }
+  - step: ask
+    on_days: mon-fri
+    wait_for: { on: ping, within: 30m }
+    steps: []
+    else: [{ step: no-answer, wait: 7h, push: no-answer }]
+  - step: last
+    push: last
+"#;
+    let mut rig = Rig::new(text);
+    // a Thursday, a minute to midnight in New York; the first step is on Sunday
+    rig.now = at("2027-01-01T04:59:00Z");
+    rig.member("m1");
+    rig.event("m1", "e1");
+    rig.settle_down(accept);
+    rig.now = at("2027-01-02T13:00:00Z");
+    let later = at("2027-01-05T04:45:00Z").duration_since(rig.now);
+    restore(&mut rig, later);
+    rig.now = at("2027-01-19T10:45:00Z");
+    ask(&mut rig, Action::Release);
+    rig.settle_down(accept);
+    let restored = rig.happened.iter().filter(|it| it.starts_with("unknown")).collect::<Vec<_>>();
+    let expected = ["unknown first restored", "unknown no-answer restored", "unknown last restored"];
+    assert_eq!(restored, expected, "{:?}", rig.happened);
+    assert_eq!(rig.attempts, []);
+}
