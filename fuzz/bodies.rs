@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use amadare::model::{Attributes, EnrollmentId, MemberId, ScenarioId};
 use amadare::scenario::finding::Finding;
@@ -53,8 +53,8 @@ pub(crate) fn loader(data: &[u8]) {
 
     let Some(set) = loaded.set else { return };
     let typed: Value = serde_yaml::from_slice(without_mark(yaml)).expect("a file that was taken is YAML");
-    let schema = schema::json_schema();
-    if let Err(error) = agrees(&typed, &schema, &schema, &mut "file".to_owned()) {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema::json_schema(schema::Language::English));
+    if let Err(error) = agrees(&typed, &SCHEMA, &SCHEMA, &mut "file".to_owned()) {
         panic!("the schema for editors refuses a file that was taken: {error}");
     }
     let part: Option<Value> = part.and_then(|part| serde_json::from_slice(without_mark(part)).ok());
@@ -381,6 +381,8 @@ fn agrees(value: &Value, schema: &Value, root: &Value, path: &mut String) -> Res
             "$schema" | "$defs" | "title" | "description" | "examples" | "default" | "format" | "pattern" => {
                 true
             }
+            // what editors show
+            "markdownDescription" | "enumDescriptions" | "errorMessage" | "defaultSnippets" => true,
             other => panic!("teach fuzz/bodies.rs the keyword `{other}` of JSON Schema"),
         };
         if !right {

@@ -20,6 +20,7 @@ mod member;
 mod plan;
 mod sandbox;
 mod scenario;
+mod schema;
 mod serve;
 mod signals;
 mod simulate;
@@ -117,8 +118,8 @@ enum Command {
     Restore(backup::RestoreOptions),
     /// Print the configuration with all defaults, explained
     Config,
-    /// Print the JSON Schema of scenario files, for editors
-    Schema,
+    /// Print the JSON Schema of scenario files, with which editors complete and explain every key
+    Schema(schema::Options),
 }
 
 /// Why a command failed, and the exit code for it.
@@ -169,7 +170,7 @@ pub fn main() -> ExitCode {
         Command::Backup(options) => backup::write(&place, &options),
         Command::Restore(options) => backup::restore(&place, &options),
         Command::Config => print(crate::config::annotated_defaults()),
-        Command::Schema => print(&format!("{:#}\n", crate::scenario::schema::json_schema())),
+        Command::Schema(options) => schema::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

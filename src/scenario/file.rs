@@ -21,7 +21,7 @@ use crate::scenario::written::{FIXED_PATTERN, HOURS_PATTERN, OFFSET_PATTERN, TIM
 #[schemars(extend("x-name" = "the file", "x-later" = ["budget"]))]
 pub struct ScenarioFile {
     /// The scenario's id: a-z, 0-9 and -. Also the file's name.
-    #[schemars(required, extend("pattern" = "^[a-z0-9-]+$", "examples" = ["trial-followup"]))]
+    #[schemars(required, extend("pattern" = "^[a-z0-9-]+$", "errorMessage" = "an id has only a-z, 0-9 and -", "examples" = ["trial-followup"]))]
     pub scenario: Option<String>,
     /// What people call it.
     pub title: Option<String>,
@@ -37,15 +37,15 @@ pub struct ScenarioFile {
     /// Days that are no workdays, beside those of the configuration.
     #[schemars(extend("examples" = [["12-29..01-03"]]))]
     pub closed: Option<Vec<ClosedText>>,
-    /// Whose messages come first where several scenarios want to send to one member: low, normal (default) or high.
+    /// Whose messages come first where several scenarios want to send to one member: `low`, `normal` (default) or `high`.
     pub priority: Option<PriorityWord>,
     /// What a member can opt out of.
     #[schemars(extend("examples" = ["news"]))]
     pub topic: Option<String>,
-    /// What becomes of a message that a frequency cap of the configuration does not let out: defer (default), skip, or exempt from the caps.
+    /// What becomes of a message that a frequency cap of the configuration does not let out: `defer` (default), `skip`, or `exempt` from the caps.
     pub caps: Option<CapWord>,
     /// The share of members kept for comparison: enrolled, never sent to.
-    #[schemars(extend("pattern" = "^[0-9]+(\\.[0-9]{1,2})?%$", "examples" = ["10%"], "x-kind" = "share"))]
+    #[schemars(extend("pattern" = "^[0-9]+(\\.[0-9]{1,2})?%$", "errorMessage" = "a share is a number and %: 10%, 2.5%", "examples" = ["10%"], "x-kind" = "share"))]
     pub holdout: Option<String>,
     /// Members enter, but not by the clock, and nothing is sent.
     pub paused: Option<bool>,
@@ -57,11 +57,11 @@ pub struct ScenarioFile {
     pub ends: Option<String>,
     /// Members and events that `check` renders every message with: one mapping, or a list of them.
     pub samples: Option<OneOrMany<SampleItem>>,
-    /// How far behind its moment a step may still go out. Units s, m, h, d, w.
+    /// How far behind its moment a step may still go out. Units `s`, `m`, `h`, `d`, `w`.
     pub late: Option<FixedText>,
     /// How overdue a step may be beyond which it is passed over when a later one is due as well.
     pub grace: Option<FixedText>,
-    /// What starts the scenario for a member: one mapping, or a list of them.
+    /// What starts the scenario for a member: one mapping, or a list of them. Each has one of `on`, `segment`, `date`, `every` and `manual`.
     #[schemars(required)]
     pub enter: Option<OneOrMany<EnterItem>>,
     /// The instant that days are counted from; without it, the entry. An expression.
@@ -73,12 +73,12 @@ pub struct ScenarioFile {
     pub exit: Option<OneOrMany<ListenItem>>,
     /// What a run is for: reached, it ends as converted.
     pub goal: Option<GoalItem>,
-    /// The messages, in the order they run in.
+    /// The messages, in the order they run in. A step has at most one of `day`, `after`, `before` and `wait`, and does one thing.
     #[schemars(required, length(min = 1))]
     pub steps: Option<Vec<StepItem>>,
 }
 
-/// What starts the scenario: one of on, segment, date, every and manual.
+/// What starts the scenario: one of `on`, `segment`, `date`, `every` and `manual`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-name" = "`enter`"))]
@@ -92,12 +92,12 @@ pub struct EnterItem {
     /// A date of the member, which days are counted from. The run moves with it, and ends if it is taken away.
     #[schemars(extend("examples" = ["member.birthday"]))]
     pub date: Option<ExpressionText>,
-    /// With date: every year on that date.
+    /// With `date`: every year on that date.
     pub yearly: Option<bool>,
     /// A moment on the clock, as five fields: minute, hour, day of the month, month, day of the week.
     #[schemars(extend("examples" = ["0 9 * * mon"], "x-kind" = "cron"))]
     pub every: Option<String>,
-    /// Only the API, the command line and steps of other scenarios start it: true.
+    /// Only the API, the command line and steps of other scenarios start it: `true`.
     pub manual: Option<bool>,
     /// A condition on the event and the member; without it, every one counts.
     #[serde(rename = "where")]
@@ -106,10 +106,10 @@ pub struct EnterItem {
     /// Runs with different keys are different runs: one for each booking, for example.
     #[schemars(extend("examples" = ["event.booking_id"]))]
     pub key: Option<ExpressionText>,
-    /// Whether a member may enter again: never (default), after_exit, always, or a cool-down such as 90d.
+    /// Whether a member may enter again: `never` (default), `after_exit`, `always`, or a cool-down such as `90d`.
     #[schemars(extend(
         "pattern" = "^(never|after_exit|always|0*[1-9][0-9]*(s|m|h|d|w|mo|y))$",
-        "examples" = ["never", "after_exit", "always", "90d"],
+        "errorMessage" = "never, after_exit, always, or a length of time such as 90d",
         "x-kind" = "duration",
     ))]
     pub again: Option<String>,
@@ -128,8 +128,10 @@ pub struct ListenItem {
     pub segment: Option<ExpressionText>,
     /// A condition on the event, the member and the run.
     #[serde(rename = "where")]
+    #[schemars(extend("examples" = ["event.category == \"regular\""]))]
     pub condition: Option<ExpressionText>,
     /// Which run is meant: the one with this key. Without it, every run of the member.
+    #[schemars(extend("examples" = ["event.booking_id"]))]
     pub key: Option<ExpressionText>,
 }
 
@@ -146,8 +148,10 @@ pub struct GoalItem {
     pub segment: Option<ExpressionText>,
     /// A condition on the event, the member and the run.
     #[serde(rename = "where")]
+    #[schemars(extend("examples" = ["event.category == \"regular\""]))]
     pub condition: Option<ExpressionText>,
     /// Which run is meant: the one with this key. Without it, every run of the member.
+    #[schemars(extend("examples" = ["event.booking_id"]))]
     pub key: Option<ExpressionText>,
     /// How long after the entry it still counts.
     pub within: Option<OffsetText>,
@@ -156,21 +160,21 @@ pub struct GoalItem {
     pub value: Option<ExpressionText>,
 }
 
-/// One thing to do, with its timing: one of day, after, before and wait, or none for at once.
+/// One thing to do, with its timing: one of `day`, `after`, `before` and `wait`, or none for at once.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-name" = "a step"))]
 pub struct StepItem {
     /// The step's id, unique in the file: a-z, 0-9, - and _. A running member continues by it, so keep it when editing.
-    #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "examples" = ["welcome", "day-before"]))]
+    #[schemars(required, extend("pattern" = "^[a-z0-9_-]+$", "errorMessage" = "an id has only a-z, 0-9, - and _", "examples" = ["welcome", "day-before"]))]
     pub step: Option<String>,
     /// Other ids that the step had before: members who are on their way go on by it. One id, or a list.
     #[schemars(extend("examples" = ["hello"]))]
     pub was: Option<IdsText>,
     /// So many days from the anchor's date; negative is before it.
-    #[schemars(range(min = -3660, max = 3660))]
+    #[schemars(range(min = -3660, max = 3660), extend("examples" = [3, -1]))]
     pub day: Option<i64>,
-    /// The time of day, in the scenario's zone. With day, or with after and before in days or more.
+    /// The time of day, in the scenario's zone. With `day`, or with `after` and `before` in days or more.
     pub at: Option<TimeText>,
     /// So long after the anchor.
     pub after: Option<OffsetText>,
@@ -185,7 +189,7 @@ pub struct StepItem {
     /// A condition; where it is false the step is passed over.
     #[schemars(extend("examples" = ["not member.regular"]))]
     pub when: Option<ExpressionText>,
-    /// How far behind its moment it may still go out. Units s, m, h, d, w.
+    /// How far behind its moment it may still go out. Units `s`, `m`, `h`, `d`, `w`.
     pub late: Option<FixedText>,
     /// Its own send window, in place of the scenario's.
     pub hours: Option<HoursText>,
@@ -207,7 +211,7 @@ pub struct StepItem {
     /// Starts another scenario for the member: its id, or a mapping with data for it.
     #[schemars(extend("examples" = ["win-back"]))]
     pub enter: Option<StartItem>,
-    /// Ends the run here: true.
+    /// Ends the run here: `true`.
     pub exit: Option<bool>,
     /// The first arm whose condition holds is taken.
     #[schemars(length(min = 1))]
@@ -235,7 +239,7 @@ pub const ACTS: [&str; 10] =
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-name" = "`set`"))]
 pub struct SetItem {
-    /// Attributes by name. A text may be a template; one that is a single {{ expression }} keeps the value's type. Null takes the attribute away.
+    /// Attributes by name. A text may be a template; one that is a single `{{ expression }}` keeps the value's type. Null takes the attribute away.
     pub attributes: Option<FreeMap>,
     /// Tags to add: a list, or a mapping of `add` and `remove`.
     pub tags: Option<TagsItem>,
@@ -301,9 +305,13 @@ impl JsonSchema for MenuItem {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let id = serde_json::json!({ "type": "string", "description": "the rich menu's id: richmenu-…" });
+        let id = serde_json::json!({ "type": "string", "description": "The rich menu's id: `richmenu-…`." });
         json_schema!({ "anyOf": [
-            { "type": "string", "enum": ["unlink"] },
+            {
+                "type": "string",
+                "enum": ["unlink"],
+                "enumDescriptions": ["takes the menu away that was linked to the member"],
+            },
             {
                 "type": "object",
                 "x-name": "`menu`",
@@ -364,8 +372,9 @@ impl JsonSchema for CallItem {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let url = serde_json::json!({ "type": "string", "description": "an https URL; its host is listed in the configuration" });
-        let body = generator.subschema_for::<FreeMap>();
+        let url = serde_json::json!({ "type": "string", "description": "An https URL; its host is listed in the configuration." });
+        let mut body = generator.subschema_for::<FreeMap>();
+        body.insert("description".into(), "What it is told, as JSON: any keys; texts are templates.".into());
         json_schema!({ "anyOf": [
             url,
             {
@@ -424,8 +433,10 @@ pub struct WaitItem {
     pub on: Option<String>,
     /// A condition on the event, the member and the run.
     #[serde(rename = "where")]
+    #[schemars(extend("examples" = ["event.category == \"regular\""]))]
     pub condition: Option<ExpressionText>,
     /// Which run is meant: the one with this key. Without it, every run of the member that waits here.
+    #[schemars(extend("examples" = ["event.cart_id"]))]
     pub key: Option<ExpressionText>,
     /// How long it waits, from the moment it is reached. May stand beside `wait_for` as well.
     pub within: Option<OffsetText>,
@@ -499,7 +510,8 @@ impl JsonSchema for ElseItem {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let step = generator.subschema_for::<StepItem>();
-        let steps = serde_json::json!({ "type": "array", "items": step });
+        let description = "What follows where no condition held.";
+        let steps = serde_json::json!({ "type": "array", "items": step, "description": description });
         json_schema!({ "anyOf": [
             steps,
             { "type": "boolean", "x-only": true },
@@ -562,11 +574,11 @@ impl JsonSchema for TagsItem {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let tags = |of: &str| serde_json::json!({ "type": "array", "items": { "type": "string" }, "description": of });
         json_schema!({ "anyOf": [
-            tags("tags to add"),
+            tags("Tags to add."),
             {
                 "type": "object",
                 "x-name": "`tags`",
-                "properties": { "add": tags("tags to add"), "remove": tags("tags to take away") },
+                "properties": { "add": tags("Tags to add."), "remove": tags("Tags to take away.") },
                 "additionalProperties": false,
             },
         ] })
@@ -615,8 +627,9 @@ impl JsonSchema for StartItem {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let id = serde_json::json!({ "type": "string", "description": "the other scenario's id" });
-        let data = generator.subschema_for::<FreeMap>();
+        let id = serde_json::json!({ "type": "string", "description": "The other scenario's id." });
+        let mut data = generator.subschema_for::<FreeMap>();
+        data.insert("description".into(), "What `event` is there; without it, what it is here.".into());
         json_schema!({ "anyOf": [
             id,
             {
@@ -645,7 +658,7 @@ impl JsonSchema for FreeMap {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "description": "any keys; texts may be templates", "x-free": true })
+        json_schema!({ "type": "object", "description": "Any keys; texts may be templates.", "x-free": true })
     }
 }
 
@@ -659,14 +672,14 @@ pub struct SampleItem {
     /// The data of the event.
     pub event: Option<FreeMap>,
     /// The anchor, as a date and time in the scenario's zone.
-    #[schemars(extend("x-kind" = "instant"))]
+    #[schemars(extend("examples" = ["2026-12-01T14:00"], "x-kind" = "instant"))]
     pub anchor: Option<String>,
 }
 
 /// Whose messages come first.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
+#[schemars(inline, extend("enumDescriptions" = ["after those of other scenarios", "the default", "before those of other scenarios"]))]
 pub enum PriorityWord {
     Low,
     Normal,
@@ -676,7 +689,11 @@ pub enum PriorityWord {
 /// What a frequency cap does to a scenario's messages.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
+#[schemars(inline, extend("enumDescriptions" = [
+    "it waits until the cap lets it out; the default",
+    "it is passed over",
+    "it goes out all the same, and counts for the others",
+]))]
 pub enum CapWord {
     Defer,
     Skip,
@@ -695,27 +712,31 @@ macro_rules! text_of_kind {
 
 text_of_kind! {
     /// A length of time: a whole number and s, m, h, d, w, mo or y.
-    OffsetText, "pattern" = OFFSET_PATTERN, "examples" = ["90m", "3d", "3mo"], "x-kind" = "duration"
+    OffsetText, "pattern" = OFFSET_PATTERN,
+    "errorMessage" = "a length of time is a whole number and a unit: 90m, 12h, 3d, 1w, 3mo, 1y", "examples" = ["90m", "3d", "3mo"], "x-kind" = "duration"
 }
 text_of_kind! {
     /// A length of time of fixed size: a whole number and s, m, h, d or w.
-    FixedText, "pattern" = FIXED_PATTERN, "examples" = ["10m", "1d"], "x-kind" = "duration"
+    FixedText, "pattern" = FIXED_PATTERN,
+    "errorMessage" = "a length of time here is a whole number and s, m, h, d or w: 30m, 6h, 1d", "examples" = ["10m", "1d"], "x-kind" = "duration"
 }
 text_of_kind! {
     /// A time of day, 00:00 to 23:59.
-    TimeText, "pattern" = TIME_PATTERN, "examples" = ["19:00"], "x-kind" = "time"
+    TimeText, "pattern" = TIME_PATTERN, "errorMessage" = "a time of day is 00:00 to 23:59, in quotes: \"19:00\"", "examples" = ["19:00"], "x-kind" = "time"
 }
 text_of_kind! {
     /// A send window in civil time.
-    HoursText, "pattern" = HOURS_PATTERN, "examples" = ["09:00-21:00"], "x-kind" = "hours"
+    HoursText, "pattern" = HOURS_PATTERN,
+    "errorMessage" = "send hours are two times of day with a - between them: 09:00-21:00", "examples" = ["09:00-21:00"], "x-kind" = "hours"
 }
 text_of_kind! {
     /// A day, or days from one to another: 12-31, 12-29..01-03, 2026-08-13..2026-08-16.
-    ClosedText, "examples" = ["12-29..01-03", "2026-08-13"], "x-kind" = "days"
+    ClosedText, "errorMessage" = "a day such as 12-31 or 2026-08-13, or two days with .. between them: 12-29..01-03",
+    "examples" = ["12-29..01-03", "2026-08-13"], "x-kind" = "days"
 }
 text_of_kind! {
     /// An expression over member, event, enrollment, anchor and now.
-    ExpressionText, "x-kind" = "expression"
+    ExpressionText, "errorMessage" = "an expression is a text, such as event.amount >= 3000", "x-kind" = "expression"
 }
 
 /// Days of the week: one text, or a list of them.
@@ -764,6 +785,8 @@ impl JsonSchema for DaysText {
         let day = serde_json::json!({
             "type": "string",
             "pattern": "^(mon|tue|wed|thu|fri|sat|sun)(-(mon|tue|wed|thu|fri|sat|sun))?$",
+            "description": "A day of the week, or days from one to another.",
+            "errorMessage": "a day of the week, or days from one to another: sat, mon-fri",
             "examples": ["mon-fri", "sat"],
             "x-kind": "weekdays",
         });
@@ -791,7 +814,11 @@ impl JsonSchema for IdsText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let id = serde_json::json!({ "type": "string", "pattern": "^[a-z0-9_-]+$" });
+        let id = serde_json::json!({
+            "type": "string",
+            "pattern": "^[a-z0-9_-]+$",
+            "errorMessage": "an id has only a-z, 0-9, - and _",
+        });
         json_schema!({ "anyOf": [id, { "type": "array", "items": id, "minItems": 1 }] })
     }
 }
@@ -839,6 +866,21 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     }
 }
 
+/// What each of [`message::TYPES`] is, in that order.
+const TYPE_DESCRIPTIONS: [&str; message::TYPES.len()] = [
+    "a text",
+    "a text with mentions and emoji in named places",
+    "a sticker",
+    "a picture",
+    "a video",
+    "a sound",
+    "a place on the map",
+    "a coupon made in LINE's manager",
+    "a picture with places to tap",
+    "buttons, confirm, carousel or image carousel",
+    "a Flex Message: a layout of your own",
+];
+
 /// Messages as written: a text, a message object, or a list of them.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -853,16 +895,28 @@ impl JsonSchema for Push {
         let types: Vec<&str> = message::TYPES.iter().map(|(name, _, _)| *name).collect();
         let object = serde_json::json!({
             "type": "object",
-            "description": "a LINE message object, as LINE documents it, or { $file: path.json }",
+            "description": "A LINE message object, as LINE documents it, or `{ $file: path.json }`.",
             "properties": {
-                "type": { "type": "string", "enum": types },
-                "altText": { "type": "string" },
-                "text": { "type": "string" },
-                message::FILE_KEY: { "type": "string", "description": "a JSON file that takes this place" },
+                "type": {
+                    "type": "string",
+                    "description": "LINE's type of message.",
+                    "enum": types,
+                    "enumDescriptions": TYPE_DESCRIPTIONS,
+                },
+                "altText": {
+                    "type": "string",
+                    "description": "What a notification shows of a flex, template or imagemap message. A template.",
+                },
+                "text": { "type": "string", "description": "The text of a text message. A template." },
+                message::FILE_KEY: {
+                    "type": "string",
+                    "description": "A JSON file that takes this place; its path from the scenario's folder.",
+                    "examples": ["flex/coupon.json"],
+                },
             },
             "x-free": true,
         });
-        let text = serde_json::json!({ "type": "string", "description": "a text message; a template" });
+        let text = serde_json::json!({ "type": "string", "description": "A text message: a template." });
         json_schema!({
             "anyOf": [
                 text,

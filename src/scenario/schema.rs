@@ -1,4 +1,4 @@
-//! The JSON Schema of scenario files, and the check of a tree against such a schema.
+//! The JSON Schema of a file's type, and the check of a tree against such a schema.
 
 use std::fmt::Write;
 
@@ -6,16 +6,12 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::scenario::file::ScenarioFile;
 use crate::scenario::finding::{Finding, closest, did_you_mean};
 use crate::scenario::yaml::{Data, Entry, Node};
 
-/// The JSON Schema (draft 2020-12) of a scenario file, for editors.
-pub fn json_schema() -> Value {
-    let mut schema = annotated::<ScenarioFile>();
-    strip_own_marks(&mut schema);
-    schema
-}
+mod editor;
+
+pub use editor::{Language, json_schema};
 
 /// The schema of a file's type with the marks (`x-…`) that [`check`] reads.
 pub fn annotated<T: JsonSchema>() -> Value {
@@ -34,6 +30,9 @@ fn forbid_null(schema: &mut Value) {
                     let only = only.clone();
                     map.insert("type".into(), only);
                 }
+            }
+            if let Some(Value::Array(allowed)) = map.get_mut("enum") {
+                allowed.retain(|value| !value.is_null());
             }
             if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
                 branches.retain(|branch| branch["type"] != "null" || branch["x-empty"] == true);

@@ -16,5 +16,7 @@ mod process;
 mod promises;
 mod readme;
 mod reference;
+mod schema;
 mod tidy;
 mod timelines;
+mod tutorial;

@@ -24,7 +24,7 @@ use std::process::Command;
 use amadare::config::{Config, ConfigError, Overrides};
 use amadare::scenario::Defaults;
 use amadare::scenario::load::load;
-use amadare::scenario::schema::json_schema;
+use amadare::scenario::schema::{Language as SchemaLanguage, json_schema};
 use amadare::scenario::source::Sources;
 use serde_json::{Value, json};
 
@@ -183,7 +183,7 @@ fn the_timelines_have_every_key_and_value() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-fn files_in(folder: &str, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files_in(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -198,7 +198,7 @@ fn shipped() -> Vec<PathBuf> {
 }
 
 /// The scenarios that stand in timelines.
-fn inline() -> Vec<String> {
+pub(crate) fn inline() -> Vec<String> {
     let mut scenarios: Vec<String> = Vec::new();
     for path in files_in("tests/timelines", "txt") {
         let mut is_inside = false;
@@ -429,7 +429,7 @@ struct Used {
 
 impl Language {
     fn new() -> Language {
-        let schema = json_schema();
+        let schema = json_schema(SchemaLanguage::English);
         let mut led_by = BTreeMap::new();
         collect_references(&schema, "", &mut led_by);
         let owners = (led_by.into_iter())
