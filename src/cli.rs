@@ -25,6 +25,7 @@ mod serve;
 mod signals;
 mod simulate;
 mod status;
+mod test_send;
 pub(crate) mod words;
 
 /// Exit codes, as far as they are ours: 2 for a wrong call is clap's.
@@ -101,6 +102,8 @@ enum Command {
     Plan(plan::Options),
     /// Say why a step was or was not sent to a member
     Explain(explain::Options),
+    /// Send a step's message to a tester now, marked as a test, beside all runs
+    TestSend(test_send::Options),
     /// Say how the daemon is
     Status(status::Options),
     /// List deliveries whose fate is unknown, and settle them
@@ -163,6 +166,7 @@ pub fn main() -> ExitCode {
         Command::Scenario { command } => scenario::run(&place, &command),
         Command::Plan(options) => plan::run(&place, &options),
         Command::Explain(options) => explain::run(&place, &options),
+        Command::TestSend(options) => test_send::run(&place, &options),
         Command::Status(options) => status::run(&place, &options),
         Command::Deliveries { command } => deliveries::run(&place, &command),
         Command::Hold(options) => hold::run(&place, &options, hold::Switch::Hold),

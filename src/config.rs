@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::model::MemberId;
 use crate::scenario::calendar::{self, ClosedDays};
 use crate::scenario::file::{ClosedText, FixedText, HoursText};
 use crate::scenario::finding::{Finding, Place};
@@ -30,6 +31,8 @@ pub const DEFAULT_FILE: &str = "amadare.yaml";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// The largest file with a secret, in bytes; LINE's tokens have some two hundred.
 const MAX_SECRET_BYTES: u64 = 16 * 1024;
+/// The most testers: the people who look at messages before members do.
+const MAX_TESTERS: usize = 100;
 /// The host of LINE's own API. Source: LINE Developers, "Messaging API reference".
 const LINE_HOST: &str = "api.line.me";
 /// Requests in a second that LINE takes. Source: LINE Developers, "Messaging API reference", rate limits.
@@ -59,6 +62,8 @@ pub struct Config {
     pub calls: CallsConfig,
     pub line: LineConfig,
     pub api_keys: Vec<ApiKey>,
+    /// Members who may get test sends.
+    pub testers: Vec<MemberId>,
     pub store: StoreConfig,
     /// How long what happened to a member is kept.
     pub history: SignedDuration,
@@ -218,6 +223,7 @@ impl Default for Config {
                 channel_secret: SecretSource::Environment("LINE_CHANNEL_SECRET".into()),
             },
             api_keys: Vec::new(),
+            testers: Vec::new(),
             store: StoreConfig { engine: Engine::Sled, cache_bytes: 128 * 1024 * 1024 },
             history: SignedDuration::from_hours(90 * 24),
             logs: LogConfig { format: LogFormat::Text, level: LogLevel::Info },
@@ -314,6 +320,9 @@ struct ConfigFile {
     line: Option<LineSection>,
     /// Who may use the API.
     api: Option<ApiSection>,
+    /// The members that `amadare test-send` may send to.
+    #[schemars(extend("examples" = [["m-1"]]))]
+    testers: Option<Vec<String>>,
     /// Where members and deliveries are kept.
     store: Option<StoreSection>,
     /// How long things are kept.
@@ -510,6 +519,9 @@ impl ConfigLoad<'_> {
         if let (Some(section), Some(node)) = (&file.api, tree.get("api")) {
             self.api_keys(section, node, &mut config.api_keys);
         }
+        if let (Some(ids), Some(node)) = (&file.testers, tree.get("testers")) {
+            self.testers(ids, node, &mut config.testers);
+        }
         if let (Some(section), Some(node)) = (&file.store, tree.get("store")) {
             config.store.engine = section.engine.unwrap_or(config.store.engine);
             if let Some(text) = &section.cache {
@@ -598,6 +610,28 @@ impl ConfigLoad<'_> {
             match sha256(hex) {
                 Ok(sha256) => keys.push(ApiKey { name: name.clone(), sha256 }),
                 Err(error) => self.findings.push(error.at(node.place_of("sha256"))),
+            }
+        }
+    }
+
+    fn testers(&mut self, ids: &[String], node: &Node, testers: &mut Vec<MemberId>) {
+        if ids.len() > MAX_TESTERS {
+            let message = format!("{} testers; at most {MAX_TESTERS} can be named", ids.len());
+            self.findings.push(
+                Finding::error(&node.place, "invalid-value", message)
+                    .help("name the few people who look at messages before they go live"),
+            );
+        }
+        for (id, node) in ids.iter().zip(node.items()) {
+            match MemberId::new(id) {
+                Ok(id) if testers.contains(&id) => {
+                    let message = format!("`{id}` is named twice");
+                    self.findings.push(Finding::error(&node.place, "invalid-value", message));
+                }
+                Ok(id) => testers.push(id),
+                Err(error) => {
+                    self.findings.push(Finding::error(&node.place, "invalid-value", error.to_string()));
+                }
             }
         }
     }

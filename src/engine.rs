@@ -32,6 +32,7 @@ pub mod quiet_hours;
 mod rename;
 pub mod schedule;
 mod segment;
+pub mod specimen;
 pub mod suppression;
 pub mod trigger;
 
@@ -325,7 +326,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    fn word(&self) -> &str {
+    pub fn word(&self) -> &str {
         match self {
             SkipReason::Late => "late",
             SkipReason::Superseded => "superseded",
@@ -658,16 +659,7 @@ impl Turn<'_> {
         due: Timestamp,
     ) -> Result<(), String> {
         let run = &self.file.enrollments[index];
-        let messages = match written.as_literal() {
-            Some(messages) => messages.to_owned(),
-            None => scenario
-                .program
-                .render(written, &self.names_of(run, &run.event))
-                .map_err(|failure| format!("render({failure})"))?,
-        };
-        if written.as_literal().is_none() {
-            message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
-        }
+        let messages = rendered(scenario, written, || self.names_of(run, &run.event))?;
         let to = self.file.link.as_ref().expect("an unlinked member's step is skipped").user.clone();
         let alone = record_mut(&mut self.file.enrollments[index], &step.id).alone;
         let to = Target::LineUser(to);
@@ -827,6 +819,7 @@ impl Turn<'_> {
             step: None,
             reason: reason.map(Arc::from),
             until,
+            cause: None,
         });
     }
 
@@ -846,6 +839,7 @@ impl Turn<'_> {
             step: Some(step.clone()),
             reason: reason.map(Arc::from),
             until,
+            cause: None,
         });
     }
 
@@ -875,6 +869,24 @@ impl Turn<'_> {
             now: self.context.now,
         })
     }
+}
+
+/// The message objects of a step as a JSON array, within LINE's limits.
+///
+/// # Errors
+/// Why they cannot be made: `render(…)`.
+fn rendered(
+    scenario: &Scenario,
+    written: &Messages,
+    names: impl FnOnce() -> Names,
+) -> Result<String, String> {
+    if let Some(messages) = written.as_literal() {
+        return Ok(messages.to_owned());
+    }
+    let messages =
+        scenario.program.render(written, &names()).map_err(|failure| format!("render({failure})"))?;
+    message::check_rendered_json(&messages).map_err(|why| format!("render({why})"))?;
+    Ok(messages)
 }
 
 /// The values under `member` in expressions.

@@ -34,6 +34,7 @@ mod optouts;
 mod plans;
 mod problem;
 mod scenarios;
+mod test_sends;
 mod timeline;
 mod webhook;
 
@@ -47,7 +48,11 @@ pub use plans::{
     MAX_PLANNING, PlanAsked, PlanMonth, PlanNamed, PlanRow, PlanView, Planning, QuotaView, plan_of,
 };
 pub use problem::Problem;
-pub use timeline::{HappenedView, PlannedView, TimelineView, timeline_of};
+pub use test_sends::{Terms, TestSendView, TestSends};
+pub use timeline::{
+    Asked, ConditionView, Explain, ExplainedView, HappenedView, ObstacleView, PlannedView, RuleView, RunView,
+    ScenarioView, StepView, TimelineView, TimingView, WhyView, timeline_of,
+};
 
 /// The longest body but for a stream: a thousand events with their largest data would be more, a
 /// thousand usual ones are far less.
@@ -77,6 +82,7 @@ pub struct Inner {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
     pub planning: Arc<Planning>,
+    pub test_sends: Arc<TestSends>,
 }
 
 impl Api {
@@ -138,6 +144,8 @@ fn routes() -> Vec<Route> {
         Route::keyed("/v1/deliveries/{id}/settle").on(Method::POST, deliveries::settle),
         // many members take minutes
         Route::keyed("/v1/plans").streamed().on(Method::POST, plans::post),
+        // attempts and what they wait have a bound of their own
+        Route::keyed("/v1/test-sends").streamed().on(Method::POST, test_sends::post),
         Route::keyed("/v1/hold").on(Method::POST, hold::hold),
         Route::keyed("/v1/release").on(Method::POST, hold::release),
         // a large store takes minutes

@@ -619,6 +619,9 @@ pub struct Happening {
     pub reason: Option<Arc<str>>,
     /// For a deferral: the instant it was moved to. For an acceptance: the instant it was due.
     pub until: Option<Timestamp>,
+    /// Of an entry, what began it, in the form of a reason: `event(purchase)`. None where it was the only way
+    /// that the scenario had, which its file tells.
+    pub cause: Option<Arc<str>>,
 }
 
 /// What a member does not want to get.

@@ -21,6 +21,7 @@ pub mod finding;
 pub mod load;
 pub mod message;
 pub mod program;
+pub mod sample;
 pub mod schema;
 pub mod source;
 pub mod written;

@@ -7,15 +7,19 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use super::{Failure, Place, check, runtime};
+use super::{Failure, check, runtime};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{TimelineView, timeline_of};
+use crate::http::{Asked, Explain, ObstacleView, TimelineView, timeline_of};
 use crate::model::{MemberFile, MemberId};
 use crate::scenario::ScenarioSet;
 use crate::store::{self, Store};
 
 /// The longest a running daemon may take to answer a command.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+
+/// What keeps messages back while no daemon runs.
+pub(super) const STOPPED: &str = "stopped";
 
 /// The key for a daemon that wants one.
 #[derive(Clone, Debug, Args)]
@@ -106,16 +110,30 @@ impl Answered {
     }
 }
 
-/// A member's timeline and the scenarios it is about.
-pub(super) fn timeline(place: &Place, key: &Key, member: &str) -> Result<TimelineView, Failure> {
-    let config = place.load()?;
-    let path = format!("/v1/members/{}/timeline", encoded(member));
-    if let Some(answered) = Running::new(&config, key)?.get(&path)? {
-        return answered.read();
+/// A member's timeline with what explains it, and a scenario that it may not be about yet.
+pub(super) fn timeline(
+    config: &Config,
+    key: &Key,
+    member: &str,
+    scenario: Option<&str>,
+) -> Result<TimelineView, Failure> {
+    let wish = scenario.map(|id| format!("&scenario={}", encoded(id))).unwrap_or_default();
+    let path = format!("/v1/members/{}/timeline?explain=true{wish}", encoded(member));
+    if let Some(answered) = Running::new(config, key)?.get(&path)? {
+        return match answered.status {
+            404 => Err(Failure::problem(no_such_member(member))),
+            _ => answered.read(),
+        };
     }
-    let (store, file) = stored_member(&config, member)?;
-    let scenarios = loaded_scenarios(&config)?;
-    Ok(timeline_of(&*store, &file, &scenarios).context("cannot read the store")?)
+    let (store, file) = stored_member(config, member)?;
+    let scenarios = loaded_scenarios(config)?;
+    let explain = Explain { scenario: scenario.map(str::to_owned), ..Explain::default() };
+    let asked = Asked { now: Clock::system().now(), explain: Some(explain) };
+    let mut view = timeline_of(&*store, &file, &scenarios, &asked).context("cannot read the store")?;
+    let explained = view.explained.get_or_insert_default();
+    let stopped = ObstacleView { scenario: None, reason: STOPPED.to_owned(), remedy: None };
+    explained.obstacles.insert(0, stopped);
+    Ok(view)
 }
 
 /// The store of a daemon that is not running.
@@ -146,8 +164,12 @@ pub(super) fn stored_member(
         Some(MemberFile { merged_into: Some(owner), .. }) => load(&owner)?,
         other => other,
     };
-    let file = file.ok_or_else(|| Failure::problem(format!("there is no member `{member}`")))?;
+    let file = file.ok_or_else(|| Failure::problem(no_such_member(member)))?;
     Ok((store, file))
+}
+
+fn no_such_member(member: &str) -> String {
+    format!("there is no member `{member}`; ids are the shop's own, or `line:U…` for a friend without one")
 }
 
 fn loaded_scenarios(config: &Config) -> Result<ScenarioSet, Failure> {

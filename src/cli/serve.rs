@@ -25,7 +25,7 @@ use crate::dispatch::courier::{self, Couriers, Gate, Paces};
 use crate::dispatch::daemon::{Desk, Outcomes, Outlets, Running};
 use crate::dispatch::turns::Opening;
 use crate::dispatch::{Action, Hold, Minutes, Turns, daemon};
-use crate::http::{self, Api, ApiKeys, Component, Metrics, Readiness};
+use crate::http::{self, Api, ApiKeys, Component, Metrics, Readiness, Terms, TestSends};
 use crate::line::{BotInfo, CallError, Client, Endpoint, Quota, Timeouts};
 use crate::scenario::ScenarioSet;
 use crate::scenario::load::load;
@@ -182,6 +182,8 @@ impl Daemon {
         let paces = Paces { pushes: limit(limits.push), multicasts: limit(limits.multicast) };
         let (caller, called_by) = watch::channel(caller(config, secrets.calls_secret)?);
         let couriers = Couriers::start(to_send, client.clone(), called_by, paces, gate.clone(), outcomes);
+        let test_sends =
+            TestSends::new(client.clone(), couriers.pace_of_pushes(), gate.clone(), terms_of_tests(config));
         let api = Api::new(http::Inner {
             desk: desk.clone(),
             store: Arc::clone(&store),
@@ -192,6 +194,7 @@ impl Daemon {
             readiness,
             metrics,
             planning: Arc::new(http::Planning::new(config.scenario_defaults())),
+            test_sends: Arc::new(test_sends),
         });
         let (stopping, _) = watch::channel(false);
         let line = Line { api: api.clone(), client: client.clone(), binding };
@@ -282,6 +285,7 @@ impl Daemon {
         *self.api.planning.defaults.write().expect("no holder of this lock panics") =
             config.scenario_defaults();
         *self.api.keys.write().expect("no holder of this lock panics") = keys(&config);
+        self.api.test_sends.set_terms(terms_of_tests(&config));
         note_channel_secret(&secrets.channel_secret);
         *self.api.channel_secret.write().expect("no holder of this lock panics") = secrets.channel_secret;
         self.api.readiness.set(Component::Scenarios, true, json!({ "count": count }));
@@ -295,11 +299,12 @@ impl Daemon {
             caps: config.caps.clone(),
             closed: config.closed.clone(),
             calls: config.calls.clone(),
+            testers: config.testers.clone(),
             ..at_start
         };
         if taken != config {
             tracing::warn!(
-                "some of what has changed in the configuration needs a restart: all but api, timezone, hours, late, grace, caps, closed, calls and secrets"
+                "some of what has changed in the configuration needs a restart: all but api, testers, timezone, hours, late, grace, caps, closed, calls and secrets"
             );
         }
         Ok(count)
@@ -508,6 +513,10 @@ fn hex(bytes: &[u8]) -> String {
 
 fn keys(config: &Config) -> ApiKeys {
     ApiKeys(config.api_keys.clone())
+}
+
+fn terms_of_tests(config: &Config) -> Terms {
+    Terms { testers: config.testers.clone(), defaults: config.scenario_defaults() }
 }
 
 fn note_channel_secret(secret: &Option<SecretString>) {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use crate::http::{HappenedView, PlannedView};
+use crate::http::HappenedView;
 use crate::model::{Happening, What};
 
 /// The language of what a command says.
@@ -40,6 +40,9 @@ fn lang_of(locale: &str) -> Lang {
         _ => Lang::En,
     }
 }
+
+/// Columns of the widest time in Japanese: 2026年12月31日(木) 23:59.
+const JAPANESE_TIME_COLUMNS: usize = 24;
 
 /// A word that a decision gives as its reason, in both languages; `{}` stands for its object.
 struct Reason {
@@ -159,6 +162,16 @@ const REASONS: &[Reason] = &[
     ),
 ];
 
+/// What can begin a run, as [`REASONS`]; in Japanese to go on behind.
+const CAUSES: &[Reason] = &[
+    reason("clock", "by its time on the clock", "決まった時刻が来て"),
+    reason("date", "by a date of the member", "会員の日付により"),
+    reason("event", "by the event `{}`", "イベント `{}` により"),
+    reason("hand", "by hand, over the API or the command line", "手動（APIまたはコマンド）で"),
+    reason("segment", "by a change of the member", "会員の情報が変わり"),
+    reason("step", "by a step of `{}`", "`{}` のステップにより"),
+];
+
 /// All kinds of happenings.
 const WHATS: [What; 20] = [
     What::Enrolled,
@@ -194,6 +207,7 @@ pub(crate) struct Told<'a> {
     pub(crate) step: Option<&'a str>,
     pub(crate) reason: &'a str,
     pub(crate) until: Option<Timestamp>,
+    pub(crate) cause: &'a str,
 }
 
 impl<'a> From<&'a Happening> for Told<'a> {
@@ -206,6 +220,7 @@ impl<'a> From<&'a Happening> for Told<'a> {
             step: happening.step.as_ref().map(|id| id.as_str()),
             reason: happening.reason.as_deref().unwrap_or_default(),
             until: happening.until,
+            cause: happening.cause.as_deref().unwrap_or_default(),
         }
     }
 }
@@ -220,6 +235,7 @@ impl<'a> From<&'a HappenedView> for Told<'a> {
             step: happened.step.as_deref(),
             reason: happened.reason.as_deref().unwrap_or_default(),
             until: happened.until,
+            cause: happened.cause.as_deref().unwrap_or_default(),
         }
     }
 }
@@ -229,23 +245,43 @@ impl<'a> From<&'a HappenedView> for Told<'a> {
 pub(crate) struct Words {
     pub(crate) lang: Lang,
     pub(crate) zone: TimeZone,
+    /// The name of the zone behind each time, where it is not the one that a reader takes for granted.
+    zone_name: String,
 }
 
 impl Words {
     pub(crate) fn new(lang: Lang, zone: TimeZone) -> Words {
-        Words { lang, zone }
+        Words { lang, zone, zone_name: String::new() }
+    }
+
+    /// The same words with times of another zone, which is named where it is another.
+    pub(crate) fn in_zone(&self, zone: TimeZone) -> Words {
+        let zone_name = match zone == self.zone {
+            true => self.zone_name.clone(),
+            false => format!(" {}", zone.iana_name().unwrap_or_default()),
+        };
+        Words { lang: self.lang, zone, zone_name }
     }
 
     /// A civil time with its weekday and year: `2026-03-02 Mon 21:50`, `2026年3月2日(月) 21:50`.
     pub(crate) fn time(&self, at: Timestamp) -> String {
         let civil = at.to_zoned_datetime(self.zone.clone());
-        match self.lang {
+        let time = match self.lang {
             Lang::En => civil.strftime("%Y-%m-%d %a %H:%M").to_string(),
             Lang::Ja => {
                 let day = weekday(civil.weekday());
                 civil.strftime(&format!("%Y年%-m月%-d日({day}) %H:%M")).to_string()
             }
-        }
+        };
+        time + &self.zone_name
+    }
+
+    /// As [`Words::time`], in columns that stand under each other.
+    pub(crate) fn time_column(&self, at: Timestamp) -> String {
+        let time = self.time(at);
+        let columns: usize = time.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+        let widest = if self.lang == Lang::Ja { JAPANESE_TIME_COLUMNS } else { columns };
+        format!("{time}{}", " ".repeat(widest.saturating_sub(columns)))
     }
 
     /// As [`Words::time`]; in Japanese without the year where it is that of `near`: `3月2日(月) 21:50`.
@@ -267,21 +303,6 @@ impl Words {
         }
     }
 
-    /// What is still to come, as a sentence without its time.
-    pub(crate) fn plan_sentence(&self, planned: &PlannedView) -> String {
-        let place = format!("{}/{}", planned.scenario, planned.step);
-        match (planned.state.as_str(), self.lang) {
-            ("in_flight", Lang::En) => format!("{place} is with LINE; its answer is awaited"),
-            ("in_flight", Lang::Ja) => format!("{place} はLINEに送信中で、応答を待っています"),
-            ("if_taken", Lang::En) => format!("{place} follows if its arm is taken"),
-            ("if_taken", Lang::Ja) => format!("{place} は、その枝に進んだときに行います"),
-            ("after_the_one_before", Lang::En) => format!("{place} follows the step before it"),
-            ("after_the_one_before", Lang::Ja) => format!("{place} は、前のステップの後に行います"),
-            (_, Lang::En) => format!("{place} is planned"),
-            (_, Lang::Ja) => format!("{place} の予定です"),
-        }
-    }
-
     fn in_english(&self, told: &Told<'_>) -> String {
         let Told { reason, .. } = *told;
         let place = told.place();
@@ -290,7 +311,8 @@ impl Words {
         let (word, object) = parts(reason);
         let Some(what) = told.what else { return format!("{place} {} {reason}", told.word) };
         match what {
-            What::Enrolled => format!("entered {place}"),
+            What::Enrolled if told.cause.is_empty() => format!("entered {place}"),
+            What::Enrolled => format!("entered {place} {}", by(Lang::En, told.cause)),
             What::NotEnrolled => format!("did not enter {place}: {}", because()),
             What::Moved if told.until.is_none() => format!("{place} kept its date: {}", because()),
             What::Moved => format!("{place} now counts from {until}"),
@@ -340,7 +362,8 @@ impl Words {
         let (word, object) = parts(reason);
         let Some(what) = told.what else { return format!("{place}：{} {reason}", told.word) };
         match what {
-            What::Enrolled => format!("{place} が始まりました"),
+            What::Enrolled if told.cause.is_empty() => format!("{place} が始まりました"),
+            What::Enrolled => format!("{}、{place} が始まりました", by(Lang::Ja, told.cause)),
             What::NotEnrolled => format!("{place} は、{}、始まりませんでした", because()),
             What::Moved if told.until.is_none() => {
                 format!("{place} は、{}、基準の日時を変えませんでした", because())
@@ -418,6 +441,17 @@ pub(crate) fn because(lang: Lang, reason: &str) -> String {
     clause.replace("{}", &object)
 }
 
+/// What began a run; one that is not known stands for itself.
+fn by(lang: Lang, cause: &str) -> String {
+    let (word, object) = parts(cause);
+    match (CAUSES.iter().find(|known| known.word == word), lang) {
+        (Some(known), Lang::En) => known.en.replace("{}", object),
+        (Some(known), Lang::Ja) => known.ja.replace("{}", object),
+        (None, Lang::En) => format!("by {cause}"),
+        (None, Lang::Ja) => format!("{cause} により"),
+    }
+}
+
 /// A reason's word and its object.
 fn parts(reason: &str) -> (&str, &str) {
     match reason.split_once('(') {
@@ -437,6 +471,8 @@ pub(super) fn weekday(day: Weekday) -> char {
         Weekday::Sunday => '日',
     }
 }
+
+mod why;
 
 #[cfg(test)]
 mod tests;

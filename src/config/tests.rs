@@ -40,6 +40,7 @@ line:
   channel_secret: { env: SECRET }
 api:
   keys: [{ name: shop, sha256: 9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08 }]
+testers: [m-1, m-2]
 store: { engine: sled, cache: 1GiB }
 retention: { history: 4w }
 logs: { format: json, level: debug }
@@ -71,6 +72,7 @@ logs: { format: json, level: debug }
                 name: "shop".into(),
                 sha256: sha256("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08").unwrap(),
             }],
+            testers: vec![MemberId::new("m-1").unwrap(), MemberId::new("m-2").unwrap()],
             store: StoreConfig { engine: Engine::Sled, cache_bytes: 1024 * 1024 * 1024 },
             history: SignedDuration::from_hours(4 * 7 * 24),
             logs: LogConfig { format: LogFormat::Json, level: LogLevel::Debug },
@@ -78,6 +80,16 @@ logs: { format: json, level: debug }
     );
     assert!(!config.sends_to_line() && Config::default().sends_to_line());
     assert_eq!(config.scenario_defaults().grace, SignedDuration::from_mins(1));
+}
+
+#[test]
+fn testers_are_few_named_once_and_ids() {
+    let told = load("testers: [m-1, \"\", m-1]\n").unwrap_err();
+    assert!(told.contains("amadare.yaml:1:16: error[invalid-value]"), "{told}");
+    assert!(told.contains("amadare.yaml:1:20: error[invalid-value]: `m-1` is named twice"), "{told}");
+    let many: Vec<String> = (0..=MAX_TESTERS).map(|number| format!("m-{number}")).collect();
+    let told = load(&format!("testers: [{}]\n", many.join(", "))).unwrap_err();
+    assert!(told.contains("101 testers; at most 100 can be named"), "{told}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Gate {
         self.0.shut.store(true, Ordering::SeqCst);
     }
 
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         !self.0.held.load(Ordering::SeqCst) && !self.0.shut.load(Ordering::SeqCst)
     }
 }
@@ -116,10 +116,45 @@ pub struct Paces {
     pub multicasts: Option<u32>,
 }
 
+/// The pace of LINE's limit for pushes, shared by all that push. Clones are one pace.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    bucket: Option<Arc<Mutex<Bucket>>>,
+    /// What the bucket's time counts from.
+    start: Monotonic,
+}
+
+impl Pace {
+    /// So many requests a second; none for no limit.
+    pub fn new(per_second: Option<u32>) -> Pace {
+        let bucket = per_second.map(|per_second| Arc::new(Mutex::new(Bucket::new(per_second))));
+        Pace { bucket, start: Monotonic::now() }
+    }
+
+    /// Waits until the next request may leave.
+    pub async fn keep(&self) {
+        let Some(bucket) = &self.bucket else { return };
+        let wait = bucket.lock().expect("no holder of this lock panics").take(self.start.elapsed());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// LINE said that it was too fast, if that is what it said.
+    pub fn heed(&self, outcome: &Outcome) {
+        if let (Outcome::Throttled(Throttle::Rate | Throttle::Unclear(_)), Some(bucket)) =
+            (outcome, &self.bucket)
+        {
+            bucket.lock().expect("no holder of this lock panics").slow_down(self.start.elapsed());
+        }
+    }
+}
+
 /// The couriers at work.
 #[derive(Debug)]
 pub struct Couriers {
     places: Arc<Semaphore>,
+    pushes: Pace,
 }
 
 impl Couriers {
@@ -134,20 +169,24 @@ impl Couriers {
         outcomes: Outcomes,
     ) -> Couriers {
         let places = Arc::new(Semaphore::new(MAX_UNDER_WAY as usize));
-        let start = Monotonic::now();
-        let round = |pace: Option<u32>| Round {
+        let round = |pace: &Pace| Round {
             client: client.clone(),
-            bucket: pace.map(|per_second| Arc::new(Mutex::new(Bucket::new(per_second)))),
-            start,
+            pace: pace.clone(),
             gate: gate.clone(),
             outcomes: outcomes.clone(),
             places: Arc::clone(&places),
         };
-        tokio::spawn(round(paces.pushes).run(errands.pushes));
-        tokio::spawn(round(paces.multicasts).run(errands.multicasts));
+        let pushes = Pace::new(paces.pushes);
+        tokio::spawn(round(&pushes).run(errands.pushes));
+        tokio::spawn(round(&Pace::new(paces.multicasts)).run(errands.multicasts));
         let calls = CallRound { caller, gate: gate.clone(), outcomes, places: Arc::clone(&places) };
         tokio::spawn(calls.run(errands.calls));
-        Couriers { places }
+        Couriers { places, pushes }
+    }
+
+    /// The pace of pushes, for what is pushed beside parcels.
+    pub fn pace_of_pushes(&self) -> Pace {
+        self.pushes.clone()
     }
 
     /// Waits until no attempt is under way. The gate must be shut, or there is no end to it.
@@ -159,9 +198,7 @@ impl Couriers {
 
 struct Round {
     client: Client,
-    bucket: Option<Arc<Mutex<Bucket>>>,
-    /// What the bucket's time counts from.
-    start: Monotonic,
+    pace: Pace,
     gate: Gate,
     outcomes: Outcomes,
     places: Arc<Semaphore>,
@@ -172,20 +209,13 @@ impl Round {
         while let Some(Errand { parcel, since }) = errands.recv().await {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.expect("the semaphore is never closed");
-            if let Some(bucket) = &self.bucket {
-                let wait = bucket.lock().expect("no holder of this lock panics").take(self.start.elapsed());
-                if !wait.is_zero() {
-                    tokio::time::sleep(wait).await;
-                }
-            }
+            self.pace.keep().await;
             if !self.gate.is_open() || since.elapsed() > MAX_WAIT {
                 // not a byte has left: the turns look at it again
                 self.outcomes.report(parcel.retry_key, Attempted::NotTried, Duration::ZERO);
                 continue;
             }
-            let (client, bucket, outcomes) =
-                (self.client.clone(), self.bucket.clone(), self.outcomes.clone());
-            let start = self.start;
+            let (client, pace, outcomes) = (self.client.clone(), self.pace.clone(), self.outcomes.clone());
             tokio::spawn(async move {
                 let began = Monotonic::now();
                 let (key, bytes) = (parcel.retry_key.0, parcel.bytes.to_vec());
@@ -193,11 +223,7 @@ impl Round {
                     true => client.multicast(key, bytes).await,
                     false => client.push(key, bytes).await,
                 };
-                if let (Outcome::Throttled(Throttle::Rate | Throttle::Unclear(_)), Some(bucket)) =
-                    (&outcome, &bucket)
-                {
-                    bucket.lock().expect("no holder of this lock panics").slow_down(start.elapsed());
-                }
+                pace.heed(&outcome);
                 outcomes.report(parcel.retry_key, attempted(&parcel, outcome), began.elapsed());
                 drop(place);
             });

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::change::merge;
 use super::segment::Told;
+use super::trigger::Cause;
 use super::{Outgoing, Turn, path, record, record_mut, schedule};
 use crate::model::{
     ArmPlace, Attributes, Enrollment, Event, MemberFile, MemberId, ScenarioId, Settlement, Standing, StepId,
@@ -38,7 +39,7 @@ impl Turn<'_> {
                 let data = self.data_for(scenario, index, started);
                 self.done(index, &step.id, data.clone().map(drop), None);
                 if let Ok(data) = data {
-                    self.start(&started.scenario, &data, due);
+                    self.start(&scenario.id, &started.scenario, &data, due);
                 }
                 return;
             }
@@ -179,13 +180,13 @@ impl Turn<'_> {
     }
 
     /// Starts another scenario, if its own rules let it.
-    fn start(&mut self, id: &ScenarioId, data: &Arc<Attributes>, due: Timestamp) {
+    fn start(&mut self, by: &ScenarioId, id: &ScenarioId, data: &Arc<Attributes>, due: Timestamp) {
         let Some(target) = self.context.scenarios.get(id).cloned() else { return };
         self.verdict.started += 1;
         if self.verdict.started > MAX_STARTED {
             return self.not_enrolled(&target, "too_many_at_once");
         }
-        match self.start_run(&target, None, self.instant_of(due), data) {
+        match self.start_run(&target, Cause::Step(by), None, self.instant_of(due), data) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => self.not_enrolled(&target, &reason),
             Err(_) => self.not_enrolled(&target, "no_room"),

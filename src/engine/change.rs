@@ -104,7 +104,7 @@ impl Turn<'_> {
         if *out != before {
             let at = self.context.now;
             let reason = topic.map(|topic| Arc::from(format!("topic({topic})")));
-            self.record(Happening { at, what, scenario: None, step: None, reason, until: None });
+            self.record(Happening { at, what, scenario: None, step: None, reason, until: None, cause: None });
         }
     }
 
@@ -227,7 +227,15 @@ impl Turn<'_> {
 
     fn happened(&mut self, what: What) {
         let at = self.context.now;
-        self.record(Happening { at, what, scenario: None, step: None, reason: None, until: None });
+        self.record(Happening {
+            at,
+            what,
+            scenario: None,
+            step: None,
+            reason: None,
+            until: None,
+            cause: None,
+        });
     }
 
     /// Where a run stands in the file.

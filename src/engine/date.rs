@@ -7,9 +7,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-use super::trigger::{entries_key, next_ordinal};
+use super::trigger::{Cause, entries_key, next_ordinal};
 use super::{Trust, Turn, member_scope, schedule};
-use crate::model::{Enrollment, EnrollmentId, Settled, Settlement, Standing, What};
+use crate::model::{Enrollment, EnrollmentId, Settled, Settlement, Standing};
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Expression, Names, Scope, parse_instant};
 use crate::scenario::{Enter, Scenario, Trigger};
@@ -175,7 +175,7 @@ impl Turn<'_> {
         let run = self.planned_run(scenario, anchor, ordinal);
         self.file.enrollments.push(run);
         let index = self.file.enrollments.len() - 1;
-        self.note(index, What::Enrolled, None, Some(anchor));
+        self.note_entry(index, scenario, Cause::Date, Some(anchor));
     }
 
     /// A run whose entry is the date itself.
@@ -201,7 +201,7 @@ impl Turn<'_> {
 }
 
 /// The instant of the member's date: the start of a day in the scenario's zone, unless it has a time.
-fn told_date(scenario: &Scenario, at: Expression, names: &Names) -> Option<Timestamp> {
+pub(super) fn told_date(scenario: &Scenario, at: Expression, names: &Names) -> Option<Timestamp> {
     let text = scenario.program.text(at, names).ok()?;
     parse_instant(&text, &scenario.zone).and_then(super::whole_ms)
 }

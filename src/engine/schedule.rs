@@ -143,6 +143,30 @@ pub fn is_before_anchor(scenario: &Scenario, step: &Step, run: &Enrollment) -> b
     scenario.anchored && has_own_time(&step.timing) && moment(scenario, step, run) < run.anchor
 }
 
+/// How a step came to its moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// What its timing alone says.
+    pub timed: Timestamp,
+    /// On a day that it may be done on.
+    pub on_its_days: Timestamp,
+    /// As an operator asked for it to be sent again, which is its moment then.
+    pub resent: Option<Timestamp>,
+    /// Inside its send hours: when it is due.
+    pub due: Timestamp,
+}
+
+/// How `step` of an enrollment comes to its moment, for somebody who asks why it is then.
+pub fn course(scenario: &Scenario, step: &Step, run: &Enrollment) -> Course {
+    let workdays = step.days.workdays.then_some(&scenario.workdays);
+    Course {
+        timed: timed(&step.timing, run, &scenario.zone, workdays),
+        on_its_days: moment(scenario, step, run),
+        resent: super::record(run, &step.id).and_then(|record| record.resent_at),
+        due: slot(scenario, step, run).due,
+    }
+}
+
 /// When a step is to be done, before send hours move it: on one of its days, at a time of day.
 fn moment(scenario: &Scenario, step: &Step, run: &Enrollment) -> Timestamp {
     let workdays = step.days.workdays.then_some(&scenario.workdays);

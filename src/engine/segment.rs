@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Turn;
+use super::trigger::Cause;
 use crate::model::Attributes;
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, MemberScope, Names, Scope};
@@ -70,11 +71,13 @@ impl Turn<'_> {
                         self.not_enrolled(scenario, "silent");
                     }
                     Told::InACircle => self.not_enrolled(scenario, "too_many_at_once"),
-                    Told::Silent | Told::Loud => match self.enter(scenario, enter, at, &data, &after) {
-                        Ok(true) => break,
-                        Ok(false) => {}
-                        Err(_) => self.not_enrolled(scenario, "no_room"),
-                    },
+                    Told::Silent | Told::Loud => {
+                        match self.enter(scenario, enter, Cause::Segment, at, &data, &after) {
+                            Ok(true) => break,
+                            Ok(false) => {}
+                            Err(_) => self.not_enrolled(scenario, "no_room"),
+                        }
+                    }
                 }
             }
         }

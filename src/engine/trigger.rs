@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{Taken, Turn, acts, member_scope, schedule, whole_ms};
 use crate::model::{
-    Attributes, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Event, Friendship, Happening,
-    MemberFile, ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
+    Attributes, Ended, Enrollment, EnrollmentId, Entries, EntriesKey, Event, EventName, Friendship,
+    Happening, MemberFile, ScenarioId, SeenEvent, Settlement, Standing, What, fingerprint, limits,
 };
 use crate::mutation::{self, Mutation};
 use crate::scenario::program::{Condition, Expression, Failure, Names, Scope, parse_instant};
@@ -44,6 +44,44 @@ pub struct Enroll {
     pub key: Option<Arc<str>>,
     /// The event of the run.
     pub data: Attributes,
+}
+
+/// What begins a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cause<'a> {
+    Event(&'a EventName),
+    Segment,
+    Date,
+    Clock,
+    /// The API or the command line.
+    Hand,
+    /// A step of another scenario, or of the same one.
+    Step(&'a ScenarioId),
+}
+
+impl Cause<'_> {
+    fn word(self) -> String {
+        match self {
+            Cause::Event(name) => format!("event({name})"),
+            Cause::Segment => "segment".into(),
+            Cause::Date => "date".into(),
+            Cause::Clock => "clock".into(),
+            Cause::Hand => "hand".into(),
+            Cause::Step(scenario) => format!("step({scenario})"),
+        }
+    }
+
+    /// True if the scenario could not have begun in another way, but by hand or by a step.
+    fn is_the_only_way(self, scenario: &Scenario) -> bool {
+        let [enter] = scenario.enter.as_slice() else { return false };
+        match self {
+            Cause::Event(_) | Cause::Segment | Cause::Date | Cause::Clock => {
+                !matches!(enter.trigger, Trigger::Manual)
+            }
+            Cause::Hand => matches!(enter.trigger, Trigger::Manual),
+            Cause::Step(_) => false,
+        }
+    }
 }
 
 impl Turn<'_> {
@@ -88,7 +126,15 @@ impl Turn<'_> {
             _ => return,
         };
         let at = self.context.now;
-        self.record(Happening { at, what, scenario: None, step: None, reason: None, until: None });
+        self.record(Happening {
+            at,
+            what,
+            scenario: None,
+            step: None,
+            reason: None,
+            until: None,
+            cause: None,
+        });
     }
 
     /// True the first time an event's id comes.
@@ -147,7 +193,7 @@ impl Turn<'_> {
             self.hear(scenario, event, &data);
             let rules = scenario.enter.iter().filter(|enter| enter.event() == Some(&event.name));
             for enter in rules {
-                if self.enter(scenario, enter, event.at, &data, &names)? {
+                if self.enter(scenario, enter, Cause::Event(&event.name), event.at, &data, &names)? {
                     break;
                 }
             }
@@ -299,6 +345,7 @@ impl Turn<'_> {
         &mut self,
         scenario: &Scenario,
         enter: &Enter,
+        cause: Cause<'_>,
         at: Timestamp,
         data: &Arc<Attributes>,
         names: &Names,
@@ -312,7 +359,7 @@ impl Turn<'_> {
             }
         }
         match self.plan_entry(scenario, enter, None, at, names) {
-            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data)?,
+            Ok((key, anchor)) => self.enroll(scenario, cause, key, anchor, at, data)?,
             Err(reason) => self.not_enrolled(scenario, &reason),
         }
         Ok(true)
@@ -389,7 +436,7 @@ impl Turn<'_> {
             return Err(Refusal::EventDataTooLarge { size_bytes });
         }
         let data = Arc::new(wish.data.clone());
-        match self.start_run(&scenario, wish.key.as_deref(), self.context.now, &data)? {
+        match self.start_run(&scenario, Cause::Hand, wish.key.as_deref(), self.context.now, &data)? {
             Ok(()) => Ok(Taken::Changed),
             Err(reason) => Err(Refusal::NotEnrolled { reason }),
         }
@@ -418,7 +465,7 @@ impl Turn<'_> {
         let data: Arc<Attributes> = Arc::default();
         if let Ok((key, anchor)) = self.plan_entry(&scenario, enter, None, at, &names)
             && !self.has_entered_at(&scenario.id, key.as_deref(), at)
-            && self.enroll(&scenario, key, anchor, at, &data).is_err()
+            && self.enroll(&scenario, Cause::Clock, key, anchor, at, &data).is_err()
         {
             self.not_enrolled(&scenario, "no_room");
         }
@@ -442,6 +489,7 @@ impl Turn<'_> {
     pub(super) fn start_run(
         &mut self,
         scenario: &Scenario,
+        cause: Cause<'_>,
         key: Option<&str>,
         at: Timestamp,
         data: &Arc<Attributes>,
@@ -464,7 +512,7 @@ impl Turn<'_> {
             }
         }
         match self.plan_entry(scenario, rule, key, at, &names) {
-            Ok((key, anchor)) => self.enroll(scenario, key, anchor, at, data).map(Ok),
+            Ok((key, anchor)) => self.enroll(scenario, cause, key, anchor, at, data).map(Ok),
             Err(reason) => Ok(Err(reason)),
         }
     }
@@ -472,6 +520,7 @@ impl Turn<'_> {
     fn enroll(
         &mut self,
         scenario: &Scenario,
+        cause: Cause<'_>,
         key: Option<Arc<str>>,
         anchor: Timestamp,
         at: Timestamp,
@@ -503,8 +552,28 @@ impl Turn<'_> {
             ended: None,
         });
         let index = self.file.enrollments.len() - 1;
-        self.note(index, What::Enrolled, None, None);
+        self.note_entry(index, scenario, cause, None);
         Ok(())
+    }
+
+    /// Notes that a run has begun; what began it only where the scenario's file does not tell.
+    pub(super) fn note_entry(
+        &mut self,
+        index: usize,
+        scenario: &Scenario,
+        cause: Cause<'_>,
+        until: Option<Timestamp>,
+    ) {
+        let cause = (!cause.is_the_only_way(scenario)).then(|| Arc::from(cause.word()));
+        self.record(Happening {
+            at: self.context.now,
+            what: What::Enrolled,
+            scenario: Some(self.file.enrollments[index].scenario.clone()),
+            step: None,
+            reason: None,
+            until,
+            cause,
+        });
     }
 
     /// # Errors
@@ -556,6 +625,7 @@ impl Turn<'_> {
             step: None,
             reason: Some(Arc::from(reason)),
             until: None,
+            cause: None,
         });
     }
 }
@@ -564,7 +634,7 @@ impl Turn<'_> {
 ///
 /// # Errors
 /// The reason why it tells none.
-fn anchor_at(scenario: &Scenario, anchor: Expression, names: &Names) -> Result<Timestamp, String> {
+pub(super) fn anchor_at(scenario: &Scenario, anchor: Expression, names: &Names) -> Result<Timestamp, String> {
     let text = scenario.program.text(anchor, names).map_err(|failure: Failure| failure.to_string())?;
     let instant = parse_instant(&text, &scenario.zone).and_then(whole_ms);
     instant.ok_or_else(|| "error(the anchor is not a date and time)".into())

@@ -101,7 +101,7 @@ pub struct QuotaView {
 }
 
 /// The month's quota as LINE told it last.
-fn quota(api: &Api) -> Option<QuotaView> {
+pub(super) fn quota(api: &Api) -> Option<QuotaView> {
     let (_, detail) = api.readiness.get(Component::Quota)?;
     Some(QuotaView { limit: detail["limit"].as_u64(), used: detail["used"].as_u64()? })
 }

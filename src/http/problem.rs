@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::dispatch::Refused;
 use crate::dispatch::daemon::Unanswered;
@@ -21,15 +21,17 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// The answer, with more members of its object. Source: RFC 9457, "Extension Members".
+    pub(super) fn with(self, more: Map<String, Value>) -> Response {
         let status = StatusCode::from_u16(self.status).expect("problems have valid statuses");
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or("Error"),
             "status": self.status,
             "detail": self.detail,
         });
+        body.as_object_mut().expect("it is an object").extend(more);
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response();
         if self.status == 401 {
@@ -40,6 +42,12 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.with(Map::new())
     }
 }
 

@@ -89,7 +89,7 @@ fn trigger(trigger: &Trigger) -> Value {
 }
 
 /// What a step does, by the word of scenario files.
-fn does(act: &Act) -> &'static str {
+pub(super) fn does(act: &Act) -> &'static str {
     match act {
         Act::Push(_) => "push",
         Act::Set(_) => "set",

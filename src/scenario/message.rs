@@ -152,8 +152,9 @@ pub fn check_rendered_json(messages: &str) -> Result<(), String> {
 }
 
 /// UTF-16 units of the `text` of a text message.
-const TEXT: usize = 5_000;
-const ALT_TEXT: usize = 1_500;
+pub const TEXT: usize = 5_000;
+/// UTF-16 units of an `altText`.
+pub const ALT_TEXT: usize = 1_500;
 const URL: usize = 2_000;
 const ACTION_URI: usize = 1_000;
 /// LINE emojis of one message, in `emojis` as in `substitution`.

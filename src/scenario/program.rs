@@ -262,6 +262,7 @@ impl Builder {
                     (compiled, sorted(names))
                 })
                 .collect(),
+            sources: expressions.into(),
             templates: (0..templates)
                 .map(|index| {
                     let template = environment
@@ -598,6 +599,8 @@ impl fmt::Debug for Program {
 
 struct Parts<'env> {
     expressions: Vec<(minijinja::Expression<'env, 'static>, Vec<String>)>,
+    /// The expressions as written.
+    sources: Box<[String]>,
     templates: Vec<(minijinja::Template<'env, 'env>, Vec<String>)>,
 }
 
@@ -626,6 +629,27 @@ impl Program {
     pub fn value(&self, expression: Expression, names: &Names) -> Result<Value, Failure> {
         let (expression, used) = &self.0.borrow_dependent().expressions[expression.0];
         expression.eval(names.value()).map_err(|error| failure(&error, used, names))
+    }
+
+    /// A condition as its author wrote it.
+    pub fn source(&self, condition: Condition) -> &str {
+        &self.0.borrow_dependent().sources[condition.0]
+    }
+
+    /// An expression as its author wrote it.
+    pub fn source_of(&self, expression: Expression) -> &str {
+        &self.0.borrow_dependent().sources[expression.0]
+    }
+
+    /// The values of the names that a condition uses, as JSON; none of one that has no value.
+    pub fn values(&self, condition: Condition, names: &Names) -> Vec<(String, Option<String>)> {
+        let (_, used) = &self.0.borrow_dependent().expressions[condition.0];
+        let value = |name: &str| {
+            let found = name.split('.').try_fold(names.value(), |value, part| value.get_attr(part).ok());
+            let found = found.filter(|value| !value.is_undefined())?;
+            serde_json::to_string(&found).ok()
+        };
+        used.iter().map(|name| (name.clone(), value(name))).collect()
     }
 
     /// The value of an expression as a text: strings as they are, numbers in their plain form.

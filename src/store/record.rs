@@ -173,6 +173,8 @@ struct HappeningRow {
     reason: Option<String>,
     #[n(5)]
     until: Option<i64>,
+    #[n(6)]
+    cause: Option<String>,
 }
 
 #[derive(Encode, Decode, CborLen)]
@@ -843,6 +845,7 @@ fn happening_row(happening: &Happening) -> HappeningRow {
         step: happening.step.as_ref().map(StepId::to_string),
         reason: happening.reason.as_deref().map(str::to_owned),
         until: happening.until.map(Timestamp::as_millisecond),
+        cause: happening.cause.as_deref().map(str::to_owned),
     }
 }
 
@@ -854,6 +857,7 @@ fn happening_of(row: HappeningRow) -> Result<Happening, String> {
         step: row.step.map(|id| StepId::new(&id)).transpose().map_err(text)?,
         reason: row.reason.map(Arc::from),
         until: row.until.map(instant).transpose()?,
+        cause: row.cause.map(Arc::from),
     })
 }
 

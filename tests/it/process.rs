@@ -13,7 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command to its end.
 pub(crate) fn amadare(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_amadare")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_amadare")).args(arguments).env("LC_ALL", "C").output().unwrap()
 }
 
 /// An address that was free a moment ago.

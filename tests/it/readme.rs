@@ -66,7 +66,7 @@ async fn run(page: &str) {
     assert!(all[..start].contains(&"cargo test".to_owned()), "{page}: {all:?}");
     let shell = |command: &str| {
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(here(command)).current_dir(env!("CARGO_MANIFEST_DIR"));
+        shell.arg("-c").arg(here(command)).current_dir(env!("CARGO_MANIFEST_DIR")).env("LC_ALL", "C");
         shell
     };
     // `exec`, so that it is the program that is ended and not its shell

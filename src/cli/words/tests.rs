@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::http::{ConditionView, PlannedView, TimingView, WhyView};
 use crate::model::StepId;
 
 /// Words that say what came of something, in place of why: the sentence has words of its own for each.
@@ -16,7 +17,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn is_known(word: &str) -> bool {
-    REASONS.iter().any(|known| known.word == word) || OUTCOMES.contains(&word)
+    REASONS.iter().chain(CAUSES).any(|known| known.word == word) || OUTCOMES.contains(&word)
 }
 
 fn sources_in(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -83,7 +84,7 @@ fn every_reason_in_the_sources_of_engine_and_delivery_has_words() {
     // `missing` is written by the programs of scenarios
     found.insert("missing".into());
     let gone: Vec<&str> =
-        REASONS.iter().map(|known| known.word).filter(|word| !found.contains(*word)).collect();
+        REASONS.iter().chain(CAUSES).map(|known| known.word).filter(|word| !found.contains(*word)).collect();
     assert!(gone.is_empty(), "no decision gives these any more: {gone:?}");
 }
 
@@ -152,6 +153,7 @@ fn every_kind_of_happening_has_a_sentence_in_both_languages() {
                 step: Some(StepId::new("a").unwrap()),
                 reason: Some(format!("{}(x)", known.word).into()),
                 until: None,
+                cause: None,
             };
             for lang in [Lang::En, Lang::Ja] {
                 let said = words(lang).sentence(&happening);
@@ -170,6 +172,7 @@ fn told<'a>(what: What, reason: &'a str, until: Option<&str>) -> Told<'a> {
         step: Some("tips"),
         reason,
         until: until.map(at),
+        cause: "",
     }
 }
 
@@ -207,6 +210,122 @@ fn times_have_their_weekday_and_in_japanese_the_year_where_it_is_another() {
     assert_eq!(japanese.time(time), "2026年3月2日(月) 21:50");
     assert_eq!(japanese.time_near(time, at("2026-12-31T14:59:00Z")), "3月2日(月) 21:50");
     assert_eq!(japanese.time_near(time, at("2026-12-31T15:00:00Z")), "2026年3月2日(月) 21:50");
+}
+
+#[test]
+fn a_time_of_another_zone_names_it() {
+    let paris = words(Lang::En).in_zone(TimeZone::get("Europe/Paris").unwrap());
+    assert_eq!(paris.time(at("2026-03-02T12:50:00Z")), "2026-03-02 Mon 13:50 Europe/Paris");
+    let tokyo = words(Lang::En).in_zone(TimeZone::get("Asia/Tokyo").unwrap());
+    assert_eq!(tokyo.time(at("2026-03-02T12:50:00Z")), "2026-03-02 Mon 21:50");
+}
+
+fn planned(timing: TimingView, from: &str) -> PlannedView {
+    PlannedView {
+        scenario: "welcome".into(),
+        key: None,
+        step: "tips".into(),
+        state: "planned".into(),
+        at: Some(at("2026-03-09T01:00:00Z")),
+        why: Some(WhyView {
+            timing,
+            workdays: false,
+            from: from.into(),
+            from_at: at("2026-03-02T12:50:00Z"),
+            moved_to_its_days: None,
+            moved_by_hours: None,
+        }),
+        condition: None,
+    }
+}
+
+#[test]
+fn every_timing_is_told_in_both_languages() {
+    let some = |text: &str| Some(text.to_owned());
+    let offset = |text: &str| text.to_owned();
+    let cases = [
+        (TimingView::Day { days: 0, at: None }, "entry", "at the entry", "開始と同時"),
+        (
+            TimingView::Day { days: 0, at: some("10:00") },
+            "anchor",
+            "on the day of the anchor at 10:00 (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、基準の日時の当日の10:00",
+        ),
+        (
+            TimingView::Day { days: 5, at: some("10:00") },
+            "entry",
+            "5 days after the entry at 10:00 (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、開始の5日後の10:00",
+        ),
+        (
+            TimingView::Day { days: -1, at: some("18:00") },
+            "anchor",
+            "1 day before the anchor at 18:00 (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、基準の日時の1日前の18:00",
+        ),
+        (
+            TimingView::After { offset: offset("1h 30m"), at: None },
+            "entry",
+            "1 hour 30 minutes after the entry (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、開始の1時間30分後",
+        ),
+        (
+            TimingView::After { offset: offset("3mo"), at: some("09:00") },
+            "entry",
+            "3 months after the entry at 09:00 (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、開始の3か月後の09:00",
+        ),
+        (
+            TimingView::Before { offset: offset("2w"), at: some("09:00") },
+            "anchor",
+            "2 weeks before the anchor at 09:00 (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、基準の日時の2週間前の09:00",
+        ),
+        (
+            TimingView::Wait { offset: offset("2d") },
+            "step",
+            "2 days after the step before it (2026-03-02 Mon 21:50)",
+            "3月2日(月) 21:50から数えて、前のステップの2日後",
+        ),
+        (TimingView::AtOnce, "step", "right after the step before it", "前のステップのすぐ後"),
+        (
+            TimingView::AtOnce,
+            "resend",
+            "an operator asked for it again at 2026-03-02 Mon 21:50",
+            "運用者が3月2日(月) 21:50に再送を指示しました",
+        ),
+    ];
+    for (timing, from, english, japanese) in cases {
+        let planned = planned(timing, from);
+        assert_eq!(words(Lang::En).plan_sentence(&planned), format!("welcome/tips is planned: {english}"));
+        assert_eq!(words(Lang::Ja).plan_sentence(&planned), format!("welcome/tips の予定です（{japanese}）"));
+    }
+}
+
+#[test]
+fn what_moved_a_step_is_told_and_days_are_workdays_where_they_are_counted_so() {
+    let mut planned = planned(TimingView::Day { days: 1, at: Some("22:00".into()) }, "entry");
+    let why = planned.why.as_mut().unwrap();
+    why.workdays = true;
+    why.moved_to_its_days = Some(at("2026-03-06T13:00:00Z"));
+    why.moved_by_hours = Some(at("2026-03-09T00:00:00Z"));
+    planned.condition = Some(ConditionView {
+        written: "member.points > 3".into(),
+        now: Some("missing(member.points)".into()),
+        values: [("member.points".to_owned(), serde_json::Value::Null)].into(),
+    });
+    assert_eq!(
+        words(Lang::En).plan_sentence(&planned),
+        "welcome/tips is planned: 1 workday after the entry at 22:00 (2026-03-02 Mon 21:50), moved to the nearest day \
+         that it may be done on: 2026-03-06 Fri 22:00, moved into the send hours: 2026-03-09 Mon 09:00; only if \
+         `member.points > 3` (cannot be told now: `member.points` has no value)"
+    );
+    assert_eq!(
+        words(Lang::Ja).plan_sentence(&planned),
+        "welcome/tips の予定です（3月2日(月) 21:50から数えて、開始の1営業日後の22:00。行えない日のため、3月6日(金) 22:00に\
+         移しました。配信時間外のため、3月9日(月) 09:00に移しました）。条件は `member.points > 3`（`member.points` に値がない\
+         ため、今は判断できません）"
+    );
 }
 
 #[test]

@@ -18,12 +18,13 @@ use tokio::sync::{mpsc, watch};
 use super::openapi;
 use crate::clock::Clock;
 use crate::config::ApiKey;
-use crate::dispatch::courier::{self, Errand, Errands, Gate};
+use crate::dispatch::courier::{self, Errand, Errands, Gate, Pace};
 use crate::dispatch::daemon::{Desk, Observe, Outlets, Running};
 use crate::dispatch::turns::Opening;
 use crate::dispatch::{Action, Attempted, Happened, Hold, Minutes, Parcel, Turns, daemon};
-use crate::http::{Api, ApiKeys, Inner, Metrics, Planning, Readiness, router, serve};
+use crate::http::{Api, ApiKeys, Inner, Metrics, Planning, Readiness, Terms, TestSends, router, serve};
 use crate::line::webhook::sign;
+use crate::line::{Client, Endpoint, Timeouts};
 use crate::model::What;
 use crate::scenario::load::load;
 use crate::scenario::source::Sources;
@@ -121,6 +122,13 @@ struct Line {
     throttled: watch::Sender<usize>,
 }
 
+/// Test sends that LINE never hears of: nobody listens there.
+fn test_sends() -> TestSends {
+    let endpoint: Endpoint = "http://127.0.0.1:9".parse().unwrap();
+    let client = Client::new(endpoint, Timeouts::default()).unwrap();
+    TestSends::new(client, Pace::new(None), Gate::default(), Terms::default())
+}
+
 impl Daemon {
     pub(super) async fn start() -> Daemon {
         Daemon::on(Arc::new(MemoryStore::new())).await
@@ -168,6 +176,7 @@ impl Daemon {
             readiness: Readiness::default(),
             metrics,
             planning: Arc::new(Planning::new(Defaults::default())),
+            test_sends: Arc::new(test_sends()),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

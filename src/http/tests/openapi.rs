@@ -8,8 +8,8 @@ use reqwest::{Method, Request};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::daemon::{Daemon, Reply, SECRET, reply};
-use crate::http::{Access, OPENAPI, routes};
+use super::daemon::{ALICE, Daemon, Reply, SECRET, reply};
+use crate::http::{Access, OPENAPI, Terms, routes};
 use crate::line::webhook::sign;
 use crate::store::{Batch, Epoch, UnknownRow};
 
@@ -119,6 +119,7 @@ async fn the_handlers_take_every_example_of_a_request() {
                     let folder = tempfile::tempdir().unwrap();
                     let body = body.replace("/var/lib/amadare", folder.path().to_str().unwrap());
                     put_the_delivery_of_the_examples(&daemon);
+                    put_the_tester_of_the_examples(&daemon).await;
                     let reply = send_example(&daemon, &method, route.path, kind, body).await;
                     assert_eq!(reply.status, 200, "{name} of {method} {}: {reply:?}", route.path);
                     assert!(!reply.text.contains("\"error\""), "{name}: {reply:?}");
@@ -127,7 +128,7 @@ async fn the_handlers_take_every_example_of_a_request() {
             }
         }
     }
-    assert_eq!(sent, 20);
+    assert_eq!(sent, 22);
 }
 
 #[tokio::test]
@@ -164,6 +165,18 @@ fn put_the_delivery_of_the_examples(daemon: &Daemon) {
     let mut batch = Batch::default();
     batch.put_unknown(crate::model::DeliveryId(id), &row);
     daemon.api.store.commit(&batch, Epoch::EMBEDDED).unwrap();
+}
+
+/// A member who may get test sends, where the document says that one does.
+async fn put_the_tester_of_the_examples(daemon: &Daemon) {
+    let member =
+        DOCUMENT["paths"]["/v1/test-sends"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+            ["live"]["value"]["member"]
+            .as_str()
+            .unwrap();
+    let testers = vec![crate::model::MemberId::new(member).unwrap()];
+    daemon.api.test_sends.set_terms(Terms { testers, ..Terms::default() });
+    daemon.put(&format!("/v1/members/{member}"), &json!({ "line_user_id": ALICE })).await.ok();
 }
 
 async fn send_example(daemon: &Daemon, method: &Method, path: &str, kind: &str, body: String) -> Reply {

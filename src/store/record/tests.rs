@@ -1,3 +1,5 @@
+use std::slice;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -70,6 +72,7 @@ fn full() -> MemberFile {
             step: Some(step),
             reason: Some("late".into()),
             until: Some(now),
+            cause: Some("event(purchase)".into()),
         }],
         opted_out: OptOut { all: true, topics: ["news".to_owned()].into() },
         pushed: vec![now],
@@ -100,6 +103,27 @@ fn the_stored_form_does_not_change_by_accident() {
     assert_eq!(hex, include_str!("format-1.hex").trim());
 }
 
+/// What began a run is stored only where its scenario's file does not tell; elsewhere it costs nothing.
+#[test]
+fn a_happening_without_a_cause_is_stored_as_it_always_was() {
+    let happening = Happening {
+        at: at("2026-03-02T12:50:00Z"),
+        what: What::Enrolled,
+        scenario: Some(ScenarioId::new("welcome").unwrap()),
+        step: None,
+        reason: None,
+        until: None,
+        cause: None,
+    };
+    let of_format_1 = b"\x81\x81\x83\x1b\x00\x00\x01\x9c\xae\x99\x2c\xc0\x00\x67welcome";
+    assert_eq!(encode_history(slice::from_ref(&happening)), of_format_1);
+    assert_eq!(decode_history(of_format_1).unwrap(), slice::from_ref(&happening));
+    let by_hand = Happening { cause: Some("hand".into()), ..happening };
+    let bytes = encode_history(slice::from_ref(&by_hand));
+    assert_eq!(bytes.len(), of_format_1.len() + 8, "three that are absent, and the word");
+    assert_eq!(decode_history(&bytes).unwrap(), [by_hand]);
+}
+
 #[test]
 fn every_kind_of_happening_has_a_number() {
     for (number, what) in WHATS.iter().enumerate() {
@@ -110,6 +134,7 @@ fn every_kind_of_happening_has_a_number() {
             step: None,
             reason: None,
             until: None,
+            cause: None,
         };
         let row = happening_row(&happening);
         assert_eq!(usize::from(row.what), number);
