@@ -9,6 +9,7 @@ mod disk;
 mod edits;
 mod explain;
 mod fuzzed;
+mod gallery;
 mod killing;
 mod operate;
 mod plan;

@@ -92,8 +92,9 @@ fn shipped_scenarios_have_timelines_and_no_findings() {
     let sources = Sources::read(&[root.join("scenarios")]).unwrap();
     let loaded = load(&sources, &Defaults::default());
     assert_eq!(loaded.findings, []);
-    let timelines: Vec<String> = std::fs::read_dir(root.join("tests/timelines"))
-        .unwrap()
+    let timelines: Vec<String> = ["tests/timelines", "tests/gallery"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
         .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
         .collect();
     for scenario in loaded.set.unwrap().iter() {
