@@ -6,9 +6,16 @@ use clap::{Args, ValueEnum};
 
 use super::{FOUND_PROBLEMS, Failure, Place, print};
 use crate::scenario::finding::{Finding, Severity};
-use crate::scenario::load::{Loaded, load};
+use crate::scenario::load::{Loaded, load, load_with_drafts};
 use crate::scenario::source::Sources;
 use crate::scenario::{Defaults, ScenarioSet};
+
+mod manual;
+mod online;
+mod report;
+mod sarif;
+
+use report::Paint;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -17,58 +24,75 @@ pub(super) struct Options {
     /// Let warnings count as problems
     #[arg(long)]
     strict: bool,
+    /// Ask LINE whether it would take the messages; nothing is sent
+    #[arg(long)]
+    online: bool,
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Explain a code of a finding, such as `unknown-key`
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["paths", "strict", "online", "format"])]
+    explain: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// `file:line:column: what is wrong`
+    /// What is wrong, with the line it stands in
     Human,
     /// A JSON object a finding
     Json,
+    /// One SARIF 2.1.0 document, for code scanning
+    Sarif,
 }
 
 pub(super) fn run(place: &Place, options: &Options) -> Result<(), Failure> {
+    if let Some(code) = &options.explain {
+        return print(&manual::explain(code)?);
+    }
     let config = place.load()?;
     let paths = if options.paths.is_empty() { vec![config.scenarios.clone()] } else { options.paths.clone() };
-    let Loaded { findings, set } = load_paths(&paths, &config.scenario_defaults())?;
-    let mut out = String::new();
-    for finding in &findings {
-        match options.format {
-            Format::Human => out += &format!("{finding}\n"),
-            Format::Json => {
-                out += &serde_json::to_string(finding).expect("a finding can be written as JSON");
-                out.push('\n');
-            }
-        }
+    let sources = read_sources(&paths)?;
+    let defaults = config.scenario_defaults();
+    let (Loaded { mut findings, set }, asked) = if options.online {
+        let (loaded, drafts) = load_with_drafts(&sources, &defaults);
+        (loaded, Some(online::ask(&config, &drafts)?))
+    } else {
+        (load(&sources, &defaults), None)
+    };
+    let mut notes = String::new();
+    if let Some(mut asked) = asked {
+        notes = asked.notes();
+        findings.append(&mut asked.findings);
+        findings.sort();
     }
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
+    let mut out = match options.format {
+        Format::Human => report::human(&findings, &sources, Paint::of(&std::io::stdout())),
+        Format::Json => (findings.iter())
+            .map(|finding| serde_json::to_string(finding).expect("a finding can be written as JSON") + "\n")
+            .collect(),
+        Format::Sarif => format!("{:#}\n", sarif::document(&findings)),
+    };
     if options.format == Format::Human {
-        out += &match &set {
+        let warnings = counted(warnings, "warning", "warnings");
+        out += &match set.as_ref().filter(|_| errors == 0) {
             Some(set) => {
                 let scenarios = counted(set.iter().count(), "scenario is good", "scenarios are good");
-                format!("{scenarios}; {}\n", counted(warnings, "warning", "warnings"))
+                format!("{scenarios}; {warnings}\n")
             }
-            None => {
-                format!(
-                    "{}, {}\n",
-                    counted(errors, "error", "errors"),
-                    counted(warnings, "warning", "warnings")
-                )
-            }
+            None => format!("{}, {warnings}\n", counted(errors, "error", "errors")),
         };
+        if !findings.is_empty() {
+            out += "`amadare check --explain CODE` says more about a code\n";
+        }
     }
     print(&out)?;
+    // beside the findings, which a program may be reading
+    eprint!("{notes}");
     if errors > 0 || (options.strict && warnings > 0) {
         return Err(Failure::silent(FOUND_PROBLEMS));
     }
     Ok(())
-}
-
-fn load_paths(paths: &[PathBuf], defaults: &Defaults) -> Result<Loaded, Failure> {
-    Ok(load(&read_sources(paths)?, defaults))
 }
 
 /// Reads scenario files and folders of them.
@@ -88,12 +112,11 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// Loads scenarios that are to be run; prints the problems if there are any.
 pub(super) fn load_for_use(paths: &[PathBuf], defaults: &Defaults) -> Result<ScenarioSet, Failure> {
-    let Loaded { findings, set } = load_paths(paths, defaults)?;
+    let sources = read_sources(paths)?;
+    let Loaded { findings, set } = load(&sources, defaults);
     set.ok_or_else(|| {
         let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-        for error in errors {
-            eprintln!("{error}");
-        }
+        eprint!("{}", report::human(errors, &sources, Paint::of(&std::io::stderr())));
         Failure::silent(FOUND_PROBLEMS)
     })
 }

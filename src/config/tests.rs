@@ -143,7 +143,7 @@ amadare.yaml:4:11: error[invalid-zone]: `Asia/Tokio` is not a time zone
 amadare.yaml:5:1: error[unknown-key]: the configuration cannot have `budget` yet
   help: the key is planned, but not supported by this version of amadare
 amadare.yaml:6:8: error[invalid-hours]: `8-21` is not a send window
-  help: write two times of day: 09:00-21:00, or 00:00-24:00 for the whole day
+  help: write `08:00-21:00`
 amadare.yaml:7:8: error[wrong-type]: `grace` must be a length of time, not a number
   help: write `10d` for days, `10h` for hours, `10m` for minutes
 amadare.yaml:9:13: error[invalid-value]: `http://api.line.me` would send the channel access token over the network in the clear

@@ -401,7 +401,7 @@ async fn letter(api: &Api, wish: &TestSendBody, terms: &Terms, file: &MemberFile
 async fn live(api: &Api, id: &ScenarioId) -> Result<(Arc<Scenario>, Vec<Sample>), Refused> {
     let scenario = scenarios::find(api, id.as_str()).map_err(|problem| {
         let known = api.scenarios();
-        let known = known.iter().map(|scenario| scenario.id.as_str());
+        let known: Vec<&str> = known.iter().map(|scenario| scenario.id.as_str()).collect();
         let help = did_you_mean(id.as_str(), known).map(|help| format!("; {help}")).unwrap_or_default();
         Problem { detail: format!("{}{help}", problem.detail), ..problem }
     })?;

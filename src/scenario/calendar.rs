@@ -263,6 +263,23 @@ fn bit(day: Weekday) -> u8 {
 
 /// Other spellings: `Monday`, `MON - FRI`.
 fn meant_weekdays(text: &str) -> Option<String> {
+    const OTHER_NAMES: [(&str, &str); 11] = [
+        ("平日", "mon-fri"),
+        ("weekdays", "mon-fri"),
+        ("土日", "sat-sun"),
+        ("weekend", "sat-sun"),
+        ("月", "mon"),
+        ("火", "tue"),
+        ("水", "wed"),
+        ("木", "thu"),
+        ("金", "fri"),
+        ("土", "sat"),
+        ("日", "sun"),
+    ];
+    let plain = text.trim().trim_end_matches("曜日").trim_end_matches('曜');
+    if let Some((_, ours)) = OTHER_NAMES.iter().find(|(name, _)| *name == plain) {
+        return Some(format!("write `{ours}`"));
+    }
     let names = || WEEKDAY_NAMES.iter().flat_map(|name| [&name[..3], *name]);
     let words: Option<Vec<&str>> =
         text.split('-').map(|word| closest(word.trim(), names()).map(|name| &name[..3])).collect();

@@ -25,15 +25,19 @@ use crate::scenario::source::{Content, Sources};
 use crate::scenario::written::{self, Unreadable};
 use crate::scenario::yaml::{self, Data, Node};
 use crate::scenario::{
-    Act, Again, CapRule, Days, Defaults, Hours, Offset, Priority, Scenario, ScenarioSet, Step, Timing,
-    Trigger, schema,
+    Act, Again, CapRule, Days, Defaults, Hours, Offset, Priority, Scenario, ScenarioSet, Step, Timing, schema,
 };
 
+mod doubts;
+mod drafts;
 mod includes;
 mod steps;
 mod texts;
 mod triggers;
 
+pub use drafts::Draft;
+
+use doubts::{Nagging, UsedName};
 use includes::Includes;
 use steps::StepDefaults;
 use texts::Where;
@@ -63,12 +67,24 @@ pub const MAX_NESTING: usize = 5;
 
 /// Compiles the scenarios of a set. Files are judged apart: one that is wrong hides nothing of another.
 pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
+    load_keeping(sources, defaults, None)
+}
+
+/// As [`load`], with the messages of all files that are right.
+pub fn load_with_drafts(sources: &Sources, defaults: &Defaults) -> (Loaded, Vec<Draft>) {
+    let mut drafts = Vec::new();
+    let loaded = load_keeping(sources, defaults, Some(&mut drafts));
+    (loaded, drafts)
+}
+
+fn load_keeping(sources: &Sources, defaults: &Defaults, mut drafts: Option<&mut Vec<Draft>>) -> Loaded {
     let schema = schema::annotated::<ScenarioFile>();
     let mut includes = Includes { sources, read: HashMap::new(), findings: Vec::new() };
     let mut findings = Vec::new();
     let mut scenarios = Vec::new();
     let mut ids: BTreeMap<ScenarioId, Place> = BTreeMap::new();
     let mut enters = Vec::new();
+    let mut nagging = Vec::new();
     for (name, content) in sources.scenarios() {
         let mut file = FileLoad {
             file: name,
@@ -78,6 +94,10 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
             findings: Vec::new(),
             unknown_keys: HashSet::new(),
             enters: Vec::new(),
+            names: Vec::new(),
+            compares_names: false,
+            nagging: Vec::new(),
+            drafts: drafts.as_deref_mut(),
         };
         let loaded = match content {
             Content::Bytes(bytes) => file.load(bytes, &schema),
@@ -88,7 +108,11 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
             }
         };
         enters.append(&mut file.enters);
+        nagging.append(&mut file.nagging);
         let mut of_file = file.findings;
+        if let Content::Bytes(bytes) = content {
+            doubts::drop_allowed(&mut of_file, bytes);
+        }
         if let Some((scenario, place)) = loaded {
             match ids.get(&scenario.id) {
                 Some(first) => {
@@ -108,6 +132,15 @@ pub fn load(sources: &Sources, defaults: &Defaults) -> Loaded {
     findings.append(&mut includes.findings);
     refuse_unknown(&enters, sources, &mut findings);
     refuse_circles(&scenarios, &enters, &mut findings);
+    let mut doubts_of_several = Vec::new();
+    doubts::doubt_together(&nagging, &mut doubts_of_several);
+    for doubt in doubts_of_several {
+        let mut doubt = vec![doubt];
+        if let Some(Content::Bytes(bytes)) = sources.get(&doubt[0].file) {
+            doubts::drop_allowed(&mut doubt, bytes);
+        }
+        findings.append(&mut doubt);
+    }
     findings.sort();
     findings.dedup();
     let set = (!findings.iter().any(Finding::is_error))
@@ -225,7 +258,7 @@ fn bound(findings: &mut Vec<Finding>, file: &Arc<str>) {
         let more = findings.len() - MAX_FINDINGS_PER_FILE;
         findings.truncate(MAX_FINDINGS_PER_FILE);
         let last = findings.last().map_or(1, |finding| finding.line);
-        let place = Place { file: Arc::clone(file), line: last, column: 1 };
+        let place = Place { file: Arc::clone(file), line: last, column: 1, width: 0 };
         findings.push(Finding::error(&place, "too-many-findings", format!("and {more} more")));
     }
 }
@@ -241,6 +274,12 @@ struct FileLoad<'a, 's> {
     unknown_keys: HashSet<(usize, usize)>,
     /// Scenarios that its steps start, and where they say so.
     enters: Vec<(ScenarioId, Place)>,
+    /// The names that its texts use, if there are samples to compare them with.
+    names: Vec<UsedName>,
+    compares_names: bool,
+    nagging: Vec<Nagging>,
+    /// Where the messages are to be kept, if they are.
+    drafts: Option<&'a mut Vec<Draft>>,
 }
 
 /// What holds for a scenario as a whole.
@@ -313,7 +352,10 @@ impl FileLoad<'_, '_> {
         if self.findings.iter().any(Finding::is_error) {
             return None;
         }
-        Some((scenario?, place))
+        let scenario = scenario?;
+        self.doubt(&scenario, &typed, &tree);
+        self.keep_drafts(&scenario, &typed, &tree);
+        Some((scenario, place))
     }
 
     /// The typed file by `serde_yaml`; of a file with findings, what is right of it.
@@ -327,6 +369,7 @@ impl FileLoad<'_, '_> {
                         file: Arc::clone(self.file),
                         line: at.line(),
                         column: at.column(),
+                        width: 0,
                     });
                     (error.to_string(), place)
                 }
@@ -343,6 +386,7 @@ impl FileLoad<'_, '_> {
 
     fn scenario(&mut self, typed: &ScenarioFile, tree: &Node) -> Option<Scenario> {
         let id = self.id(typed, tree);
+        self.compares_names = typed.samples.is_some();
         let zone = match &typed.zone {
             Some(name) => self.read(written::zone(name), tree.place_of("zone")),
             None => Some(self.defaults.zone.clone()),
@@ -375,8 +419,10 @@ impl FileLoad<'_, '_> {
             self.expect_keys(typed.exit.as_ref(), tree, "exit");
         }
         self.refuse_second_date(&enter, tree);
+        // also by a `date` that is refused: it was meant to be one
+        let by_date = |node: &Node| node.entry("date").is_some();
         let anchored = tree.entry("anchor").is_some()
-            || enter.iter().any(|enter| matches!(enter.trigger, Trigger::Date { .. }));
+            || tree.get("enter").is_some_and(|node| node.items().iter().any(by_date));
         let workdays = Workdays::new(closed);
         let steps = self.steps(typed, tree, StepDefaults { anchored, late, days }, &workdays);
         let builder = std::mem::replace(&mut self.builder, Builder::new(zone.clone()));
@@ -553,7 +599,8 @@ impl FileLoad<'_, '_> {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         match ScenarioId::new(text) {
             Err(error) => {
-                self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                let help = meant_id(text, "what people call it goes into `title:`");
+                self.findings.push(Finding::error(place, "invalid-id", error.to_string()).help(help));
                 None
             }
             Ok(id) if text == stem => Some(id),
@@ -609,6 +656,14 @@ impl FileLoad<'_, '_> {
             }
         }
     }
+}
+
+/// An id like a text that is none; if nothing is left of it, what is said otherwise.
+fn meant_id(text: &str, otherwise: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let meant = words.collect::<Vec<_>>().join("-").to_lowercase();
+    let is_most = meant.len() * 2 > text.len();
+    if is_most { format!("write `{meant}`") } else { otherwise.to_owned() }
 }
 
 #[cfg(test)]

@@ -368,6 +368,7 @@ impl Check {
 
     fn text_message(&mut self, at: &At<'_>) {
         self.text(at, "text", TEXT, Count::Utf16);
+        self.placeholders(at);
         let Some(emojis) = at.get("emojis") else { return };
         self.count(&emojis, "emojis", 0, EMOJIS);
         let text = at.text("text");
@@ -378,6 +379,29 @@ impl Check {
             if let (Some(text), Some(index)) = (text, emoji.get("index")) {
                 self.emoji_index(&index, text);
             }
+        }
+    }
+
+    /// Warns of what other tools would put a value in for, and what members would read as it stands.
+    fn placeholders(&mut self, at: &At<'_>) {
+        let (Some(text), false) = (at.get("text"), self.rendered) else { return };
+        let outside = outside_tags(text.value.as_str().unwrap_or_default());
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_'))
+        };
+        let single = braces(&outside).into_iter().find_map(|brace| match brace {
+            Brace::Placeholder(name) if is_name(name) => Some(name),
+            _ => None,
+        });
+        if let Some(name) = single {
+            let own =
+                if name.contains('.') { name.to_owned() } else { format!("member.{}", name.to_lowercase()) };
+            let message = format!("`{{{name}}}` is no template: members read it as it stands");
+            self.warn(&text, message, Some(format!("write `{{{{ {own} }}}}`, with two braces on each side")));
+        } else if outside.contains("｛｛") {
+            let message = "full-width braces are no template: members read them as they stand";
+            self.warn(&text, message, Some("write `{{` and `}}` in half width".into()));
         }
     }
 
@@ -875,8 +899,13 @@ impl Check {
                 None
             }
             None => {
-                let help = Some(format!("add `type:`, one of: {}", known.join(", ")));
-                self.note(at, format!("{what} has no `type`"), help, false);
+                // `- text: Hello` is meant to be one of type text
+                let meant = map.keys().find(|key| known.contains(&key.as_str()));
+                let help = match meant {
+                    Some(kind) => format!("add `type: {kind}`"),
+                    None => format!("add `type:`, one of: {}", known.join(", ")),
+                };
+                self.note(at, format!("{what} has no `type`"), Some(help), false);
                 None
             }
         }

@@ -214,7 +214,12 @@ impl<'a> Check<'a> {
                 "a secret does not stand in the file: write { env: NAME } or { file: PATH }, and change it at LINE".into(),
             ),
             (Data::Number(_) | Data::Map(_), _, Some("time" | "hours" | "size")) => example.map(|text| format!("write \"{text}\"")),
-            (Data::Number(number), _, Some("share")) => Some(format!("write {number}%")),
+            (Data::Number(number), _, Some("share")) => match number.as_f64() {
+                Some(part) if 0.0 < part && part < 1.0 => {
+                    Some(format!("write {}% for that part of all, or {number}% for less than one in a hundred", part * 100.0))
+                }
+                _ => Some(format!("write {number}%")),
+            },
             (_, _, Some("share" | "instant" | "cron" | "days" | "weekdays")) => {
                 example.map(|text| format!("write it as `{text}`"))
             }
@@ -237,6 +242,9 @@ impl<'a> Check<'a> {
             },
             (Data::Text(text), Some("array"), _) if self.resolve(&schema["items"])["type"] == "string" => {
                 Some(format!("write a list: [{}]", text.value))
+            }
+            (Data::Map(_), Some("array"), _) => {
+                Some("write a list: each item begins with `- ` in a line of its own".into())
             }
             (Data::Text(text), Some("object"), _) if schema["properties"]["on"].is_object() => {
                 Some(format!("write `{{ on: {} }}` for an event", text.value))

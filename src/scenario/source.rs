@@ -3,6 +3,7 @@
 //! Loading is pure because of it: the same sources give the same set, and a set that is kept in the
 //! store can be loaded again without its folder.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -125,6 +126,20 @@ impl Sources {
 
     pub fn get(&self, name: &str) -> Option<&Content> {
         self.files.get(name)
+    }
+
+    /// A line of a file, from 1 as findings count them; none of a file that was not taken in.
+    pub fn line(&self, name: &str, line: usize) -> Option<Cow<'_, str>> {
+        let Some(Content::Bytes(bytes)) = self.get(name) else { return None };
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+        let starts = yaml::line_starts(bytes);
+        let start = *starts.get(line.checked_sub(1)?)?;
+        let end = starts.get(line).copied().unwrap_or(bytes.len());
+        let text = String::from_utf8_lossy(&bytes[start..end]);
+        Some(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches(['\r', '\n'])),
+            Cow::Owned(text) => Cow::Owned(text.trim_end_matches(['\r', '\n']).to_owned()),
+        })
     }
 
     /// SHA-256 over names and contents: equal for equal sets, wherever their folder lies.

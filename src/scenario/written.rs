@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Span, Timestamp};
 use crate::scenario::finding::{Finding, Place, did_you_mean};
 use crate::scenario::{Hours, Offset};
 
+mod meant;
+
 /// The longest length of time that a file may name, in days: ten years.
 pub const MAX_OFFSET_DAYS: i64 = 3_660;
 
@@ -33,6 +35,14 @@ impl Unreadable {
         Unreadable { code, message, help: Some(help.into()) }
     }
 
+    /// Says to write what was meant, where that can be told.
+    fn or_meant(self, meant: Option<String>) -> Unreadable {
+        match meant {
+            Some(meant) => Unreadable { help: Some(format!("write `{meant}`")), ..self },
+            None => self,
+        }
+    }
+
     pub fn at(self, place: &Place) -> Finding {
         Finding::error(place, self.code, self.message).help_if(self.help)
     }
@@ -53,8 +63,8 @@ const UNITS: [(&str, i64); 7] = [
 /// # Errors
 /// Anything else, and more than ten years.
 pub fn offset(text: &str) -> Result<Offset, Unreadable> {
-    let (number, unit) =
-        number_and_unit(text, "write a whole number and a unit: 90m, 3d, 3mo (s, m, h, d, w, mo, y)")?;
+    let help = "write a whole number and a unit: 90m, 3d, 3mo (s, m, h, d, w, mo, y)";
+    let (number, unit) = number_and_unit(text, help).map_err(|error| error.or_meant(meant::offset(text)))?;
     // no more than ten years of seconds, so that nothing below can overflow
     Ok(match unit {
         "s" => Offset::Exact(SignedDuration::from_secs(number)),
@@ -73,7 +83,8 @@ pub fn offset(text: &str) -> Result<Offset, Unreadable> {
 /// Anything else, and more than ten years.
 pub fn fixed(text: &str) -> Result<SignedDuration, Unreadable> {
     let help = "write a whole number and a unit of fixed length: 90m, 6h, 2d (s, m, h, d, w)";
-    let (number, unit) = number_and_unit(text, help)?;
+    let meant = || meant::offset(text).filter(|meant| fixed(meant).is_ok());
+    let (number, unit) = number_and_unit(text, help).map_err(|error| error.or_meant(meant()))?;
     if matches!(unit, "mo" | "y") {
         let message = format!("`{text}` has no fixed length");
         return Err(Unreadable::new("invalid-duration", message, help));
@@ -108,7 +119,10 @@ fn seconds_of(unit: &str) -> i64 {
 /// Anything else.
 pub fn time(text: &str) -> Result<Time, Unreadable> {
     let help = "write hours and minutes in two digits each: \"09:00\", \"19:30\"";
-    let refuse = || Unreadable::new("invalid-time", format!("`{text}` is not a time of day"), help);
+    let refuse = || {
+        let error = Unreadable::new("invalid-time", format!("`{text}` is not a time of day"), help);
+        error.or_meant(meant::time(text))
+    };
     let minute = minute_of_day(text).filter(|minute| *minute < 24 * 60).ok_or_else(refuse)?;
     let (hour, minute) = (minute / 60, minute % 60);
     Time::new(hour as i8, minute as i8, 0, 0).map_err(|_| refuse())
@@ -120,7 +134,10 @@ pub fn time(text: &str) -> Result<Time, Unreadable> {
 /// Anything else, a window that ends where it starts, and one that starts at 24:00.
 pub fn hours(text: &str) -> Result<Hours, Unreadable> {
     let help = "write two times of day: 09:00-21:00, or 00:00-24:00 for the whole day";
-    let refuse = |what: &str| Unreadable::new("invalid-hours", format!("`{text}` {what}"), help);
+    let refuse = |what: &str| {
+        let error = Unreadable::new("invalid-hours", format!("`{text}` {what}"), help);
+        error.or_meant(meant::hours(text))
+    };
     let bounds = (text.split_once('-'))
         .and_then(|(start, end)| Some((minute_of_day(start)?, minute_of_day(end)?)))
         .filter(|(start, _)| *start < 24 * 60);
@@ -191,7 +208,9 @@ pub fn end_of(text: &str, zone: &TimeZone) -> Result<Timestamp, Unreadable> {
 
 fn no_instant(text: &str) -> Unreadable {
     let help = "write a date, 2026-12-25, or a date and time, 2026-12-25T18:00";
-    Unreadable::new("invalid-instant", format!("`{text}` is not a date or a date and time"), help)
+    let error =
+        Unreadable::new("invalid-instant", format!("`{text}` is not a date or a date and time"), help);
+    error.or_meant(meant::date(text))
 }
 
 /// Finds a time zone of the IANA database by its name.

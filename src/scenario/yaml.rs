@@ -5,6 +5,7 @@
 //! more than one document. Scalars mean what `serde_yaml` makes of them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::str::Chars;
 use std::sync::Arc;
 
@@ -99,13 +100,16 @@ impl Node {
         self.get(key).map_or(&self.place, |node| &node.place)
     }
 
-    /// The place of a byte of a text, as far as it can be told: in a folded text, and past the first
-    /// line of a quoted or plain one, it is the text's start.
-    pub fn place_in(&self, offset: usize) -> Place {
-        match &self.data {
-            Data::Text(text) => text.place_of(offset, &self.place),
-            _ => self.place.clone(),
-        }
+    /// The place of some bytes of a text, as far as it can be told: in a folded text, and past the first
+    /// line of a quoted or plain one, it is the whole text's.
+    pub fn place_in(&self, bytes: Range<usize>) -> Place {
+        let Data::Text(text) = &self.data else { return self.place.clone() };
+        let Some((line, column)) = text.position(bytes.start, &self.place) else { return self.place.clone() };
+        let width = match text.position(bytes.end, &self.place) {
+            Some((end_line, end)) if end_line == line => end.saturating_sub(column),
+            _ => 0,
+        };
+        Place { file: Arc::clone(&self.place.file), line, column, width }
     }
 
     /// What it is, in words.
@@ -145,7 +149,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opti
     let text = decode(file, bytes, findings)?;
     let mut reader = Reader {
         file,
-        lines: line_starts(&text),
+        lines: line_starts(text.as_bytes()),
         source: text.as_str().into(),
         mark: (0, 0, 0),
         stack: Vec::new(),
@@ -161,7 +165,13 @@ pub fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opti
                     reader.too_deep(&place);
                     return None;
                 }
-                let help = syntax_help(error.info(), text.lines().nth(place.line - 1).unwrap_or_default());
+                let line = |number: usize| text.lines().nth(number - 1).unwrap_or_default();
+                // what is wrong with a line is often found at the next
+                let above =
+                    (2..=place.line).rev().map(|number| line(number - 1)).find(|l| !l.trim().is_empty());
+                let help = syntax_help(error.info(), line(place.line)).or_else(|| {
+                    above.filter(|l| l.contains('：')).and_then(|l| syntax_help(error.info(), l))
+                });
                 reader.error(&place, "syntax", error.info()).help = help;
                 return None;
             }
@@ -187,9 +197,9 @@ pub fn decode(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opt
         Err(error) => {
             let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
             let before = before.strip_prefix('\u{feff}').unwrap_or(before);
-            let starts = line_starts(before);
+            let starts = line_starts(before.as_bytes());
             let column = before[starts[starts.len() - 1]..].chars().count() + 1;
-            let place = Place { file: Arc::clone(file), line: starts.len(), column };
+            let place = Place { file: Arc::clone(file), line: starts.len(), column, width: 0 };
             findings.push(
                 Finding::error(&place, "not-utf8", "the file is not UTF-8 text")
                     .help("save it as UTF-8 in the editor"),
@@ -201,17 +211,21 @@ pub fn decode(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) -> Opt
 
 /// saphyr counts lines from 1, columns from 0; a mark at the very end may lie past the last line.
 fn place_at(file: &Arc<str>, text: &str, line: usize, column: usize) -> Place {
-    let starts = line_starts(text);
+    let starts = line_starts(text.as_bytes());
     // what stands behind the last line break is a line only if there is anything
     let last = starts.iter().filter(|start| **start < text.len()).count().max(1);
     if line > last {
         let end = text[starts[last - 1]..].trim_end_matches(['\r', '\n']).chars().count();
-        return Place { file: Arc::clone(file), line: last, column: end + 1 };
+        return Place { file: Arc::clone(file), line: last, column: end + 1, width: 0 };
     }
-    Place { file: Arc::clone(file), line: line.max(1), column: column + 1 }
+    Place { file: Arc::clone(file), line: line.max(1), column: column + 1, width: 0 }
 }
 
 fn syntax_help(message: &str, line: &str) -> Option<String> {
+    if let Some((key, _)) = line.split_once('：').filter(|(key, _)| is_key(key)) {
+        let key = key.trim();
+        return Some(format!("`：` is a full-width colon; write `{key}: ` with a plain one and a space"));
+    }
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
     if value.trim_start_matches("- ").starts_with("{{") || value.trim_start_matches("- ").starts_with("{%") {
         return Some("a text that starts with `{` needs quotes: \"{{ member.name }}…\"".into());
@@ -231,6 +245,12 @@ fn syntax_help(message: &str, line: &str) -> Option<String> {
     None
 }
 
+/// True for what stands in front of a colon as a key of ours does.
+fn is_key(text: &str) -> bool {
+    let key = text.trim().trim_start_matches("- ");
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
 /// The start of the character that a byte belongs to; the end of the text for what lies beyond.
 fn floor_char_boundary(text: &str, byte: usize) -> usize {
     let mut byte = byte.min(text.len());
@@ -241,13 +261,39 @@ fn floor_char_boundary(text: &str, byte: usize) -> usize {
 }
 
 /// Where lines start, as YAML counts them: a lone carriage return ends one as well.
-fn line_starts(text: &str) -> Vec<usize> {
-    let ends_a_line = |at: usize| match text.as_bytes()[at] {
+pub(super) fn line_starts(text: &[u8]) -> Vec<usize> {
+    let ends_a_line = |at: usize| match text[at] {
         b'\n' => true,
-        b'\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
+        b'\r' => text.get(at + 1) != Some(&b'\n'),
         _ => false,
     };
     std::iter::once(0).chain((0..text.len()).filter(|at| ends_a_line(*at)).map(|at| at + 1)).collect()
+}
+
+/// How many characters of a text's first line stand from a column on, which is from 1, without blanks at the
+/// end.
+fn rest_of_line(text: &str, column: usize) -> usize {
+    let line = text.split(['\n', '\r']).next().unwrap_or_default();
+    line.trim_end().chars().count().saturating_sub(column - 1)
+}
+
+/// How many characters a quoted text takes on its first line, quotes included. The parser counts what
+/// follows on the line as well.
+fn quoted_width(text: &str) -> usize {
+    let mut chars = text.chars();
+    let quote = chars.next();
+    let mut width = 1;
+    while let Some(c) = chars.next().filter(|c| !matches!(c, '\n' | '\r')) {
+        width += 1;
+        let escapes = quote == Some('"') && c == '\\'
+            || Some(c) == quote && quote == Some('\'') && chars.as_str().starts_with('\'');
+        if escapes {
+            width += usize::from(chars.next().is_some());
+        } else if Some(c) == quote {
+            break;
+        }
+    }
+    width
 }
 
 /// Builds the tree from the parser's events, without recursion.
@@ -266,6 +312,8 @@ struct Reader<'a> {
 /// A list or mapping whose end has not come yet.
 struct Open {
     place: Place,
+    /// False in block style.
+    in_brackets: bool,
     content: Content,
 }
 
@@ -289,7 +337,7 @@ struct Key {
 impl Reader<'_> {
     /// None ends the reading.
     fn take(&mut self, event: Event<'_>, span: Span) -> Option<()> {
-        let place = self.place(span);
+        let mut place = self.place(span);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(_) => {
@@ -306,7 +354,11 @@ impl Reader<'_> {
             }
             Event::Scalar(value, style, anchor, tag) => {
                 self.refuse_extras(&place, anchor, tag.is_some());
-                let data = self.scalar(&value, style, span, &place);
+                let start = self.byte_at(span.start.line().saturating_sub(1), span.start.col());
+                if matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
+                    place.width = quoted_width(&self.source[start..]);
+                }
+                let data = self.scalar(&value, style, start, &place);
                 self.put(Node { place, data });
             }
             Event::SequenceStart(anchor, tag) => {
@@ -321,7 +373,12 @@ impl Reader<'_> {
                 )?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let open = self.stack.pop().expect("the parser ends only what it started");
+                let mut open = self.stack.pop().expect("the parser ends only what it started");
+                // one in block style ends where the next thing starts; one in brackets is one thing
+                open.place.width = match open.in_brackets && span.start.line() == open.place.line {
+                    true => (span.start.col() + 2).saturating_sub(open.place.column),
+                    false => self.rest_of_line(open.place.line, open.place.column),
+                };
                 let data = match open.content {
                     Content::List(items) => Data::List(items),
                     Content::Map { broken: true, .. } => Data::Broken,
@@ -338,7 +395,8 @@ impl Reader<'_> {
             self.too_deep(&place);
             return None;
         }
-        self.stack.push(Open { place, content });
+        let in_brackets = place.width > 0;
+        self.stack.push(Open { place, in_brackets, content });
         Some(())
     }
 
@@ -378,7 +436,7 @@ impl Reader<'_> {
     }
 
     /// Quoted scalars are texts; plain ones are what `serde_yaml` makes of them.
-    fn scalar(&mut self, value: &str, style: ScalarStyle, span: Span, place: &Place) -> Data {
+    fn scalar(&mut self, value: &str, style: ScalarStyle, start: usize, place: &Place) -> Data {
         if style == ScalarStyle::Plain {
             match value {
                 "" | "null" | "Null" | "NULL" | "~" => return Data::Null,
@@ -397,8 +455,6 @@ impl Reader<'_> {
                 None => {}
             }
         }
-        let line = span.start.line().saturating_sub(1);
-        let start = self.byte_at(line, span.start.col());
         Data::Text(Text {
             value: value.to_owned(),
             style: match style {
@@ -427,9 +483,20 @@ impl Reader<'_> {
         known_byte + further
     }
 
+    /// Of a list or a mapping in block style the span is where it starts, and nothing more.
     fn place(&self, span: Span) -> Place {
         let (line, column) = (span.start.line().max(1), span.start.col() + 1);
-        Place { file: Arc::clone(self.file), line, column }
+        let width = match span.end.line() == span.start.line() {
+            true => span.end.col().saturating_sub(span.start.col()),
+            false => self.rest_of_line(line, column),
+        };
+        Place { file: Arc::clone(self.file), line, column, width }
+    }
+
+    /// How many characters stand in a line from a column on, both from 1, without blanks at the end.
+    fn rest_of_line(&self, line: usize, column: usize) -> usize {
+        let start = self.lines.get(line - 1).copied().unwrap_or(self.source.len());
+        rest_of_line(&self.source[start..], column)
     }
 
     fn error(&mut self, place: &Place, code: &'static str, message: impl Into<String>) -> &mut Finding {
@@ -441,6 +508,17 @@ impl Reader<'_> {
 fn new_key(node: Node, seen: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) -> Key {
     let Node { place, data } = node;
     let name = match data {
+        Data::Text(text) if text.style == Style::Plain && text.value.starts_with('\u{3000}') => {
+            findings.push(
+                Finding::error(
+                    &place,
+                    "syntax",
+                    "the line begins with a full-width space, which is no indentation",
+                )
+                .help("indent with plain spaces"),
+            );
+            None
+        }
         Data::Text(text) => match seen.get(&text.value) {
             None => {
                 seen.insert(text.value.clone(), place.line);
@@ -505,19 +583,20 @@ fn number(text: &str) -> Option<Option<serde_json::Number>> {
 }
 
 impl Text {
-    fn place_of(&self, offset: usize, start: &Place) -> Place {
+    /// Line and column of a byte, where they can be told.
+    fn position(&self, offset: usize, start: &Place) -> Option<(usize, usize)> {
         let offset = floor_char_boundary(&self.value, offset);
         match self.style {
             Style::Plain | Style::SingleQuoted | Style::DoubleQuoted => {
-                self.place_on_first_line(offset, start)
+                Some((start.line, self.column_on_first_line(offset, start)?))
             }
-            Style::Literal => self.place_in_block(offset, start),
-            Style::Folded => start.clone(),
+            Style::Literal => Some(self.position_in_block(offset, start)),
+            Style::Folded => None,
         }
     }
 
     /// Walks the characters in the file beside those of the value.
-    fn place_on_first_line(&self, offset: usize, start: &Place) -> Place {
+    fn column_on_first_line(&self, offset: usize, start: &Place) -> Option<usize> {
         let mut raw = self.source[self.start..].chars();
         let mut column = start.column;
         if self.style != Style::Plain {
@@ -525,12 +604,9 @@ impl Text {
             column += 1;
         }
         for expected in self.value[..offset].chars() {
-            let Some(width) = self.width_of(expected, &mut raw) else {
-                return start.clone();
-            };
-            column += width;
+            column += self.width_of(expected, &mut raw)?;
         }
-        Place { file: Arc::clone(&start.file), line: start.line, column }
+        Some(column)
     }
 
     /// How many characters in the file one character of the value takes; none past the line's end.
@@ -560,15 +636,12 @@ impl Text {
     }
 
     /// saphyr starts a block at its first line that is not blank, after the indentation.
-    fn place_in_block(&self, offset: usize, start: &Place) -> Place {
+    fn position_in_block(&self, offset: usize, start: &Place) -> (usize, usize) {
         let before = &self.value[..offset];
         let blank = self.value.len() - self.value.trim_start_matches('\n').len();
         let line_start = before.rfind('\n').map_or(0, |index| index + 1);
-        Place {
-            file: Arc::clone(&start.file),
-            line: (start.line + before.matches('\n').count()).saturating_sub(blank).max(1),
-            column: start.column + before[line_start..].chars().count(),
-        }
+        let line = (start.line + before.matches('\n').count()).saturating_sub(blank).max(1);
+        (line, start.column + before[line_start..].chars().count())
     }
 }
 
@@ -589,6 +662,7 @@ pub fn parse_json(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Finding>) ->
             file: Arc::clone(file),
             line: error.line().max(1),
             column: line[..until].chars().count() + 1,
+            width: 0,
         };
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
@@ -613,7 +687,8 @@ struct JsonScan<'a> {
 impl<'a> JsonScan<'a> {
     fn value(&mut self) -> Option<Node> {
         self.space();
-        let place = self.place();
+        let mut place = self.place();
+        let rest = self.rest;
         let data = match self.rest.chars().next()? {
             '{' => self.map()?,
             '[' => self.list()?,
@@ -626,6 +701,10 @@ impl<'a> JsonScan<'a> {
                     _ => Data::Null,
                 }
             }
+        };
+        place.width = match self.line == place.line {
+            true => self.column - place.column,
+            false => rest_of_line(rest, 1),
         };
         Some(Node { place, data })
     }
@@ -659,8 +738,9 @@ impl<'a> JsonScan<'a> {
                     self.advance(1);
                 }
                 _ => {
-                    let place = self.place();
+                    let mut place = self.place();
                     let text = self.text()?;
+                    place.width = self.column - place.column;
                     self.space();
                     self.advance(1);
                     let value = self.value()?;
@@ -707,7 +787,7 @@ impl<'a> JsonScan<'a> {
     }
 
     fn place(&self) -> Place {
-        Place { file: Arc::clone(self.file), line: self.line, column: self.column }
+        Place { file: Arc::clone(self.file), line: self.line, column: self.column, width: 0 }
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod calls;
+mod check;
 mod clockwork;
 mod commands;
 mod daemon;

@@ -8,7 +8,7 @@ use jiff::civil::{Date, Time};
 use serde_json::Value;
 
 use super::texts::Where;
-use super::{FileLoad, MAX_NESTING};
+use super::{FileLoad, MAX_NESTING, meant_id};
 use crate::model::{MAX_NAME_BYTES, ScenarioId, StepId, limits};
 use crate::scenario::calendar::Workdays;
 use crate::scenario::file::{
@@ -181,7 +181,8 @@ impl FileLoad<'_, '_> {
         match StepId::new(text) {
             Ok(id) => Some(id),
             Err(error) => {
-                self.findings.push(Finding::error(place, "invalid-id", error.to_string()));
+                let help = meant_id(text, "members never see it; write for example `day-3`");
+                self.findings.push(Finding::error(place, "invalid-id", error.to_string()).help(help));
                 None
             }
         }
@@ -475,8 +476,8 @@ impl FileLoad<'_, '_> {
             }
         }
         let on = self.event(wait.on.as_deref(), inner);
-        let condition = self.condition(wait.condition.as_ref(), inner, "where", Where::Run);
-        let key = self.expression(wait.key.as_ref(), inner, "key", Where::Run);
+        let condition = self.condition(wait.condition.as_ref(), inner, "where", Where::Listening);
+        let key = self.expression(wait.key.as_ref(), inner, "key", Where::Listening);
         let within = match (&wait.within, &item.within) {
             (Some(_), _) => self.offset(wait.within.as_ref(), inner, "within"),
             (None, Some(_)) => self.offset(item.within.as_ref(), node, "within"),

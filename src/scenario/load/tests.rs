@@ -63,7 +63,16 @@ fn good_files_load_without_a_finding() {
     assert_eq!(text_of(&loaded.findings), "");
     let set = loaded.set.unwrap();
     let ids: Vec<&str> = set.iter().map(|scenario| scenario.id.as_str()).collect();
-    assert_eq!(ids, ["interview-reminder", "trial-followup"]);
+    let expected = [
+        "cart-reminder",
+        "cart-reminder-large",
+        "friend",
+        "interview-reminder",
+        "monthly",
+        "purchase-care",
+        "trial-followup",
+    ];
+    assert_eq!(ids, expected);
 }
 
 fn from_memory(files: &[(&str, &str)]) -> Sources {
@@ -250,13 +259,18 @@ fn codes_are_listed_once_and_in_order() {
 }
 
 #[test]
+fn what_is_too_late_is_so_by_the_engines_rule() {
+    assert_eq!(doubts::DEFAULT_LATE, crate::engine::schedule::DEFAULT_LATE);
+}
+
+#[test]
 fn a_finding_is_one_line_of_json() {
-    let place = Place { file: "a.yaml".into(), line: 3, column: 5 };
+    let place = Place { file: "a.yaml".into(), line: 3, column: 5, width: 0 };
     let finding =
         Finding::error(&place, "unknown-key", "a step has no key `atfer`").help("did you mean `after`?");
     assert_eq!(
         serde_json::to_string(&finding).unwrap(),
-        r#"{"file":"a.yaml","line":3,"column":5,"severity":"error","code":"unknown-key","message":"a step has no key `atfer`","help":"did you mean `after`?"}"#
+        r#"{"file":"a.yaml","line":3,"column":5,"end_column":5,"severity":"error","code":"unknown-key","message":"a step has no key `atfer`","help":"did you mean `after`?"}"#
     );
 }
 

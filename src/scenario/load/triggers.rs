@@ -86,6 +86,9 @@ impl FileLoad<'_, '_> {
                 let message = format!("{owner} has both `{first}` and `{second}`");
                 let place = node.entry(second).map_or(&node.place, |entry| &entry.place);
                 let help = match owner {
+                    _ if *first == "date" && *second == "every" => {
+                        "for each year on that date, write `yearly: true`"
+                    }
                     "`goal`" => "a scenario has one goal; keep one of the two",
                     _ => "make two items of it, in a list",
                 };
@@ -126,8 +129,8 @@ impl FileLoad<'_, '_> {
 
     pub(super) fn exit(&mut self, item: &ListenItem, node: &Node) -> Option<Exit> {
         let ending = self.ending("`exit`", item.on.as_deref(), item.segment.as_ref(), node);
-        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
-        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Listening);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Listening);
         self.refuse_key_of_segment(ending.as_ref(), node);
         Some(Exit { ending: ending?, condition, key })
     }
@@ -159,18 +162,18 @@ impl FileLoad<'_, '_> {
         node: &Node,
     ) -> (Option<EventName>, Option<Condition>, Option<Expression>) {
         let on = self.event(item.on.as_deref(), node);
-        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
-        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Listening);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Listening);
         (on, condition, key)
     }
 
     pub(super) fn goal(&mut self, item: &GoalItem, node: &Node) -> Option<Goal> {
         let ending = self.ending("`goal`", item.on.as_deref(), item.segment.as_ref(), node);
-        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Run);
-        let key = self.expression(item.key.as_ref(), node, "key", Where::Run);
+        let condition = self.condition(item.condition.as_ref(), node, "where", Where::Listening);
+        let key = self.expression(item.key.as_ref(), node, "key", Where::Listening);
         self.refuse_key_of_segment(ending.as_ref(), node);
         let within = self.offset(item.within.as_ref(), node, "within");
-        let value = self.expression(item.value.as_ref(), node, "value", Where::Run);
+        let value = self.expression(item.value.as_ref(), node, "value", Where::Listening);
         Some(Goal { ending: ending?, condition, key, within, value })
     }
 

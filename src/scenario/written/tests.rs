@@ -69,3 +69,63 @@ fn zones_and_what_was_meant() {
         }
     }
 }
+
+#[test]
+fn what_people_write_to_each_other_is_told_in_the_words_of_files() {
+    let help = |error: Unreadable| error.help.unwrap();
+    for (written, meant) in [
+        ("3日後", "3d"),
+        ("１d", "1d"),
+        ("3 d", "3d"),
+        ("1 hour", "1h"),
+        ("90分", "90m"),
+        ("2週間後", "2w"),
+        ("3ヶ月", "3mo"),
+        ("３か月後", "3mo"),
+        ("5日間", "5d"),
+        ("1年", "1y"),
+        ("2 Days", "2d"),
+        ("3時間後", "3h"),
+    ] {
+        assert_eq!(help(offset(written).unwrap_err()), format!("write `{meant}`"), "{written}");
+    }
+    for (written, meant) in [
+        ("9:00", "09:00"),
+        ("19時", "19:00"),
+        ("19時半", "19:30"),
+        ("午後7時15分", "19:15"),
+        ("7pm", "19:00"),
+        ("7:30 AM", "07:30"),
+        ("１９：００", "19:00"),
+        ("12pm", "12:00"),
+    ] {
+        assert_eq!(help(time(written).unwrap_err()), format!("write `{meant}`"), "{written}");
+    }
+    for (written, meant) in [
+        ("9:00-21:00", "09:00-21:00"),
+        ("9:00~21:00", "09:00-21:00"),
+        ("９時〜２１時", "09:00-21:00"),
+        ("09:00 - 21:00", "09:00-21:00"),
+        ("9時から21時まで", "09:00-21:00"),
+        ("10-18", "10:00-18:00"),
+    ] {
+        assert_eq!(help(hours(written).unwrap_err()), format!("write `{meant}`"), "{written}");
+    }
+    for (written, meant) in
+        [("2026/12/01", "2026-12-01"), ("2026年12月1日", "2026-12-01"), ("2026.1.5", "2026-01-05")]
+    {
+        assert_eq!(
+            help(start_of(written, &TimeZone::UTC).unwrap_err()),
+            format!("write `{meant}`"),
+            "{written}"
+        );
+    }
+    // what cannot be told keeps the help that tells the form
+    for written in ["soon", "3 moons", "", "日", "25時"] {
+        assert!(help(offset(written).unwrap_err()).starts_with("write a whole number"), "{written}");
+        assert!(help(time(written).unwrap_err()).starts_with("write hours and minutes"), "{written}");
+    }
+    assert!(help(start_of("12月25日", &TimeZone::UTC).unwrap_err()).starts_with("write a date"));
+    assert!(help(fixed("3ヶ月").unwrap_err()).starts_with("write a whole number and a unit of fixed length"));
+    assert_eq!(help(fixed("3日").unwrap_err()), "write `3d`");
+}
