@@ -18,6 +18,7 @@ mod hold;
 mod jobs;
 mod member;
 mod plan;
+mod prices;
 mod sandbox;
 mod scenario;
 mod schema;
@@ -82,7 +83,7 @@ enum Command {
     Serve(serve::Options),
     /// Check scenario files: every problem with its file, line and column
     Check(check::Options),
-    /// Run a scenario file over events from a file and print what would happen
+    /// Run a scenario file with its samples, or with events from a file, and show what would happen
     Simulate(simulate::Options),
     /// Run a local stand-in for LINE
     Sandbox(sandbox::Options),

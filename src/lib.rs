@@ -7,7 +7,8 @@
 //! safe against power loss. [`line`] makes one HTTP attempt and says what came of it. [`dispatch`] is the
 //! protocol: turns that load, decide and commit, an outbox of parcels, couriers. [`http`] reads requests
 //! into commands and answers once they are durable. [`cli`] puts it together; [`config`] is the only
-//! reader of the environment, [`clock`] the only reader of the time, and [`sandbox`] stands in for LINE.
+//! reader of the environment, [`clock`] the only reader of the time, [`sandbox`] stands in for LINE, and [`page`]
+//! shows messages as members see them.
 //!
 //! Each uses only what is named before it; a test holds that. ARCHITECTURE.md tells the rest.
 
@@ -34,5 +35,7 @@ pub mod config;
 pub mod http;
 
 pub mod sandbox;
+
+pub mod page;
 
 pub mod cli;

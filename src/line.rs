@@ -11,7 +11,6 @@
 mod client;
 mod endpoint;
 mod outcome;
-pub mod pricing;
 pub mod webhook;
 
 pub use client::{

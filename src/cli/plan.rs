@@ -13,11 +13,10 @@ use jiff::civil::Date;
 
 use super::access::{self, Key, Running};
 use super::words::{Lang, Language, Words, weekday};
-use super::{Failure, Place, check, print};
+use super::{Failure, Place, check, prices, print};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{MAX_PLANNING, PlanAsked, PlanRow, PlanView, QuotaView, plan_of};
-use crate::line::pricing;
 use crate::scenario::load::load;
 use crate::scenario::source::Sources;
 use crate::store;
@@ -284,7 +283,7 @@ impl Say<'_> {
                 format!("。{over}通が上限を超え、LINEに拒否されます"),
             );
         }
-        match pricing::additional_yen(quota.limit, total) {
+        match prices::yen_for_more(quota.limit, total) {
             Some(yen) if yen > 0 => {
                 out += &self.either(
                     format!("; at most ¥{yen} for additional messages, without tax"),

@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::turns::{Effect, Opening, Turns};
 use super::{Action, Answer, Attempted, Command, Happened, Minutes, Reply};
 use crate::clock::Moment;
-use crate::model::{MemberId, ScenarioId, StepId};
+use crate::model::{MemberFile, MemberId, ScenarioId, StepId};
 use crate::scenario::{ScenarioSet, Trigger};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// How long what comes every year is run on: long enough for each date to come once.
 const A_YEAR: SignedDuration = SignedDuration::from_hours(370 * 24);
@@ -28,7 +28,18 @@ pub struct Rehearsal {
     /// What the newest parcel of a step carries, until it is accepted.
     carried: HashMap<(MemberId, ScenarioId, StepId), serde_json::Value>,
     comes_every_year: bool,
+    /// How far running out has come; none before it began.
+    rest: Option<Rest>,
     happened: Vec<Line>,
+}
+
+/// What is left when no more commands come.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// The clock starts scenarios up to this instant.
+    Ticking(Timestamp),
+    /// Only what is planned, up to this instant.
+    Planned(Timestamp),
 }
 
 /// One thing that happened, with the messages where they were accepted.
@@ -97,6 +108,7 @@ impl Rehearsal {
             now: start,
             carried: HashMap::new(),
             comes_every_year,
+            rest: None,
             happened: Vec::new(),
         })
     }
@@ -106,10 +118,9 @@ impl Rehearsal {
     /// # Errors
     /// What the store says.
     pub fn act(&mut self, at: Timestamp, action: Action) -> Result<Answer, StoreError> {
-        if let Ok(before) = at.checked_sub(jiff::SignedDuration::from_millis(1)) {
-            self.run_until(before)?;
-        }
+        while self.step_before(at)? {}
         self.now = self.now.max(at);
+        self.rest = None;
         let (reply, mut answer) = Reply::one();
         self.queue.push_back(Command { what: action, reply: Some(reply) });
         self.turn()?;
@@ -122,13 +133,42 @@ impl Rehearsal {
     /// # Errors
     /// What the store says.
     pub fn run_until(&mut self, until: Timestamp) -> Result<(), StoreError> {
-        while let Some(wake) = self.turns.wake().filter(|wake| *wake <= until) {
-            self.now = self.now.max(wake);
-            self.turn()?;
-            self.settle_down()?;
-        }
-        self.now = self.now.max(until);
+        while self.step_until(until)? {}
         Ok(())
+    }
+
+    /// Runs the next instant that is due up to and including `until`; false if there is none, and the clock
+    /// stands at `until` then.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn step_until(&mut self, until: Timestamp) -> Result<bool, StoreError> {
+        match self.turns.wake().filter(|wake| *wake <= until) {
+            Some(wake) => {
+                self.now = self.now.max(wake);
+                self.turn()?;
+                self.settle_down()?;
+                Ok(true)
+            }
+            None => {
+                // at the end of time nothing waits, and the clock stays where the last thing happened
+                if until < Timestamp::MAX {
+                    self.now = self.now.max(until);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Runs the next instant that is due before `at`; false if there is none.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn step_before(&mut self, at: Timestamp) -> Result<bool, StoreError> {
+        match at.checked_sub(SignedDuration::from_millis(1)) {
+            Ok(before) => self.step_until(before),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Runs until nothing is left to do. What the clock starts again and again is run once more; what comes
@@ -137,18 +177,37 @@ impl Rehearsal {
     /// # Errors
     /// What the store says.
     pub fn run_out(&mut self) -> Result<(), StoreError> {
-        if let Some(last) = self.turns.last_of_next_ticks() {
-            self.run_until(last.max(self.now))?;
-        }
-        self.turns.stop_ticks();
-        if self.comes_every_year {
-            let end = self.now.checked_add(A_YEAR).unwrap_or(Timestamp::MAX);
-            return self.run_until(end);
-        }
-        while let Some(wake) = self.turns.wake() {
-            self.run_until(wake.max(self.now))?;
-        }
+        while self.step_out()? {}
         Ok(())
+    }
+
+    /// Runs the next instant of those that [`Rehearsal::run_out`] runs; false if there is none.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn step_out(&mut self) -> Result<bool, StoreError> {
+        if self.rest.is_none() {
+            self.rest = Some(match self.turns.last_of_next_ticks() {
+                Some(last) => Rest::Ticking(last.max(self.now)),
+                None => self.stop_ticks(),
+            });
+        }
+        if let Some(Rest::Ticking(last)) = self.rest {
+            if self.step_until(last)? {
+                return Ok(true);
+            }
+            self.rest = Some(self.stop_ticks());
+        }
+        match self.rest {
+            Some(Rest::Planned(end)) => self.step_until(end),
+            _ => Ok(false),
+        }
+    }
+
+    fn stop_ticks(&mut self) -> Rest {
+        self.turns.stop_ticks();
+        let year = self.now.checked_add(A_YEAR).ok().filter(|_| self.comes_every_year);
+        Rest::Planned(year.unwrap_or(Timestamp::MAX))
     }
 
     /// What has happened since this was last asked.
@@ -160,6 +219,23 @@ impl Rehearsal {
     pub fn take_links(&mut self) {
         use crate::model::What;
         self.happened.retain(|line| !matches!(line.what.happening.what, What::Linked | What::Unblocked));
+    }
+
+    /// Forgets what came of setting a member up beside runs: that it was linked, and that what is only set up
+    /// starts no scenario.
+    pub fn take_setup(&mut self) {
+        use crate::model::What;
+        self.take_links();
+        let is_silent = |line: &Line| line.what.happening.reason.as_deref() == Some("silent");
+        self.happened.retain(|line| line.what.happening.what != What::NotEnrolled || !is_silent(line));
+    }
+
+    /// What is known of a member now; none of one that nothing was told of.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn member(&self, id: &MemberId) -> Result<Option<MemberFile>, StoreError> {
+        Ok(store::load_members(&*self.store, std::slice::from_ref(id))?.pop().flatten())
     }
 
     pub fn now(&self) -> Timestamp {

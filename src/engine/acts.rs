@@ -306,7 +306,7 @@ pub(super) fn draw(words: &[&str], total: u64) -> u64 {
 }
 
 /// True if runs of the member are to be kept for comparison: always the same for a member.
-pub(super) fn is_held_out(scenario: &Scenario, file: &MemberFile) -> bool {
+pub fn is_held_out(scenario: &Scenario, file: &MemberFile) -> bool {
     scenario.holdout > 0
         && draw(&["holdout", scenario.id.as_str(), file.id.as_str()], 10_000) < u64::from(scenario.holdout)
 }

@@ -110,13 +110,10 @@ impl Stranger {
     fn shell(&self, script: &str) -> Command {
         let programs = Path::new(env!("CARGO_BIN_EXE_amadare")).parent().unwrap();
         let script = format!("PATH='{}':\"$PATH\"\n{script}", programs.display());
+        // what is said is said in the language of the page
+        let locale = if self.page.ends_with(".ja.md") { "ja_JP.UTF-8" } else { "C.UTF-8" };
         let mut shell = Command::new("sh");
-        shell
-            .arg("-ec")
-            .arg(script)
-            .current_dir(&self.folder)
-            .env("TZ", "Asia/Tokyo")
-            .env("LC_ALL", "C.UTF-8");
+        shell.arg("-ec").arg(script).current_dir(&self.folder).env("TZ", "Asia/Tokyo").env("LC_ALL", locale);
         shell
     }
 

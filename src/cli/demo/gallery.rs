@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::super::simulate::{message_text, simulate};
+use super::super::simulate::{lines_of, message_text};
 use super::super::{FOUND_PROBLEMS, Failure, print};
 use super::stage::{Setting, Stage, pad, wrapped};
 use crate::clock::Monotonic;
@@ -223,7 +223,8 @@ impl Script {
         }
         inputs.sort_by_key(|input| input.at);
         let end = END.parse().expect("the constant is a time");
-        let lines = simulate(&set, &texts.join("\n"), Some(end)).map_err(|error| anyhow!("events{error}"))?;
+        let events = texts.join("\n");
+        let lines = lines_of(&set, ("events", &events), end).map_err(|failure| anyhow!(failure.message))?;
         let mut planned: Vec<Planned> = Vec::new();
         for line in &lines {
             let happening = &line.what.happening;
