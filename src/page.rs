@@ -170,7 +170,7 @@ struct Words {
 
 const ENGLISH: Words = Words {
     timeline: "Timeline",
-    picture: "Timeline: a lane for each member, days from left to right. The same is told in words below.",
+    picture: "Timeline: one lane below the other, days from left to right. The same is told in words below.",
     members: "What each member sees",
     member: "Member",
     notes: "Worth knowing",
@@ -190,7 +190,7 @@ const ENGLISH: Words = Words {
 
 const JAPANESE: Words = Words {
     timeline: "タイムライン",
-    picture: "タイムライン：会員ごとに1段、左から右へ日付順。同じ内容を下に文章で示しています。",
+    picture: "タイムライン：上から下へ1段ずつ、左から右へ日付順。同じ内容を下に文章で示しています。",
     members: "会員ごとの画面",
     member: "会員",
     notes: "確認してください",

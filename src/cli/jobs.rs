@@ -35,6 +35,8 @@ pub(super) async fn start(
 ) -> Result<Jobs, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let quota = (api.clone(), client);
+    let (asked_by, asked) = quota.clone();
+    tokio::spawn(async move { ask_quota(&asked_by, &asked).await });
     let minutes = api.clone();
     // one job for all patterns of all scenarios: which of them the minute meets is told by the zone of
     // each, and a minute that is missed is caught up on by the next

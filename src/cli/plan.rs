@@ -1,7 +1,7 @@
 //! `amadare plan`: what edited scenario files would change for the members who are there.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,8 +18,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{MAX_PLANNING, PlanAsked, PlanRow, PlanView, QuotaView, plan_of};
 use crate::scenario::load::load;
-use crate::scenario::source::Sources;
+use crate::scenario::source::{self, Sources};
 use crate::store;
+
+mod page;
 
 /// What the daemon gets beyond the time that a plan may take.
 const BEYOND: Duration = Duration::from_secs(10);
@@ -42,6 +44,9 @@ pub(super) struct Options {
     all: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write a page as well, with a picture
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     language: Language,
     #[command(flatten)]
@@ -70,16 +75,29 @@ pub(super) fn run(place: &Place, options: &Options) -> Result<(), Failure> {
     }
     let asked = asked(&sources, options)?;
     let view = planned(&config, options, &asked)?;
+    let words = Words::new(options.language.lang(), config.scenario_defaults().zone);
+    if let Some(file) = &options.html {
+        write_page(file, &page::page(&view, &words).to_html())?;
+    }
     match options.format {
         Format::Json => {
             let json = serde_json::to_string_pretty(&view).expect("a plan can be written as JSON");
             print(&format!("{json}\n"))
         }
-        Format::Text => {
-            let words = Words::new(options.language.lang(), config.scenario_defaults().zone);
-            print(&text(&view, &words, options.all))
-        }
+        Format::Text => print(&text(&view, &words, options.all)),
     }
+}
+
+/// Writes a page; a scenario file is never replaced by one.
+fn write_page(file: &Path, html: &str) -> Result<(), Failure> {
+    if source::is_scenario(&file.to_string_lossy()) {
+        let file = file.display();
+        return Err(Failure::problem(format!(
+            "--html would write a page into {file}; name it plan.html or so"
+        )));
+    }
+    std::fs::write(file, html).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(())
 }
 
 fn asked(sources: &Sources, options: &Options) -> Result<PlanAsked, Failure> {
@@ -157,7 +175,7 @@ impl Say<'_> {
     fn head(&self, view: &PlanView) -> String {
         let (from, until) = (self.words.time(view.from), self.words.time(view.until));
         let mut out = self.either(
-            format!("if the files are taken over now, and nothing else happens: {from} to {until}\n"),
+            format!("If the files are taken over now, and nothing else happens: {from} to {until}\n"),
             format!("今このファイルに切り替え、ほかに何も起きなかった場合（{from}〜{until}）\n"),
         );
         let PlanView { members, on_their_way, affected, ended_runs, .. } = view;

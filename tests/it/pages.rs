@@ -83,7 +83,7 @@ impl Drop for Browser {
 }
 
 /// What was seen of a page in a frame of this width.
-async fn look(html: &Path, width: u32, arguments: &[&str]) -> Value {
+pub(crate) async fn look(html: &Path, width: u32, arguments: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let network = Network::new();
     let page = html.to_str().unwrap();
@@ -144,7 +144,7 @@ fn texts(value: &Value) -> Vec<&str> {
 const NONE: [&str; 0] = [];
 
 /// What holds of every page, at any width and in any colours.
-fn is_sound(found: &Value) {
+pub(crate) fn is_sound(found: &Value) {
     assert_eq!(texts(&found["complaints"]), NONE, "the console complains");
     assert_eq!(texts(&found["requested"]), NONE, "the page loads something");
     assert_eq!(texts(&found["asked"]), NONE, "the network was asked");

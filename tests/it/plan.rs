@@ -7,6 +7,7 @@ use amadare::clock::Clock;
 use amadare::sandbox::{Sandbox, Settings};
 use serde_json::Value;
 
+use crate::pages::{is_sound, look};
 use crate::process::{Daemon, amadare};
 
 const COURSE: &str = "scenario: course
@@ -60,6 +61,20 @@ async fn a_plan_is_the_same_from_a_daemon_and_from_its_store_and_sends_nothing()
     let (_, ja, _) = plan(&daemon, &later, &["--lang", "ja"]).await;
     assert!(ja.contains("会員3人（進行中3人）のうち、3人に変化があります"), "{ja}");
     assert!(ja.contains("3通が別の日時に移る"), "{ja}");
+    let page = folder.path().join("plan.html");
+    for (lang, width, title) in [("en", 390, "Plan"), ("ja", 1_280, "変更の予定")] {
+        let (code, _, stderr) =
+            plan(&daemon, &later, &["--lang", lang, "--html", page.to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{stderr}");
+        let found = look(&page, width, &[]).await;
+        is_sound(&found);
+        assert_eq!(found["title"], title);
+        // the coupon moves, and hello comes
+        assert_eq!(found["marks"], 2, "{found}");
+    }
+    let file = folder.path().join("course.yaml");
+    let (code, _, stderr) = plan(&daemon, &later, &["--html", file.to_str().unwrap()]).await;
+    assert_eq!((code, file.exists()), (1, false), "{stderr}");
     let (code, json, _) = plan(&daemon, &later, &["--format", "json"]).await;
     let running: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((code, &running["affected"]), (0, &Value::from(3)));
