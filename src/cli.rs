@@ -32,6 +32,8 @@ pub(crate) mod words;
 /// Exit codes, as far as they are ours: 2 for a wrong call is clap's.
 const FOUND_PROBLEMS: u8 = 1;
 const BAD_CONFIGURATION: u8 = 78;
+/// The exit code for a call that is wrong.
+const WRONG_CALL: u8 = 2;
 
 /// Step messages for LINE Official Accounts: each due push goes out once, on time, and explained.
 #[derive(Debug, Parser)]
@@ -142,6 +144,11 @@ impl Failure {
         Failure { code: BAD_CONFIGURATION, message: message.into() }
     }
 
+    /// For a call that clap takes and that makes no sense.
+    fn usage(message: impl Into<String>) -> Failure {
+        Failure { code: WRONG_CALL, message: message.into() }
+    }
+
     /// For a command that has already said what is wrong.
     fn silent(code: u8) -> Failure {
         Failure { code, message: String::new() }
@@ -161,7 +168,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&place, options),
         Command::Check(options) => check::run(&place, &options),
         Command::Simulate(options) => simulate::run(&options),
-        Command::Sandbox(options) => sandbox::run(options),
+        Command::Sandbox(options) => sandbox::run(&place, options),
         Command::Demo(options) => demo::run(&options),
         Command::Member { command } => member::run(&place, &command),
         Command::Scenario { command } => scenario::run(&place, &command),

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 
 use super::signals::{self, Signal};
-use super::{Failure, print, runtime};
+use super::{Failure, Place, print, runtime};
 use crate::clock::Clock;
 use crate::sandbox::{Limits, Sandbox, Settings, describe};
 
@@ -44,7 +44,11 @@ pub(super) struct Options {
     clock_speed: Option<f64>,
 }
 
-pub(super) fn run(options: Options) -> Result<(), Failure> {
+pub(super) fn run(place: &Place, options: Options) -> Result<(), Failure> {
+    if let Some(listen) = place.listen {
+        let why = format!("--listen is where a daemon listens; the stand-in does so with --at {listen}");
+        return Err(Failure::usage(why));
+    }
     let clock = match (options.clock_start, options.clock_speed) {
         (Some(start), Some(speed)) => Clock::accelerated(start, speed),
         _ => Clock::system(),

@@ -235,8 +235,8 @@ impl Turn<'_> {
     ) {
         for index in self.matching_or_kept(scenario, goal.condition, goal.key, data) {
             let run = &self.file.enrollments[index];
-            if run.dated && at < run.entered_at && run.steps.is_empty() {
-                // nothing has been done towards it, and its date is still to come
+            if run.dated && run.steps.is_empty() {
+                // nothing has been done towards it
                 continue;
             }
             let names = self.names_of(run, data);
@@ -270,7 +270,12 @@ impl Turn<'_> {
         data: &Arc<Attributes>,
     ) -> Result<(), Refusal> {
         for index in self.matching_or_kept(scenario, update.condition, update.key, data) {
+            let now = self.context.now;
             let run = &mut self.file.enrollments[index];
+            if !run.is_live() && run.anchor <= now {
+                // it is kept for its goal
+                continue;
+            }
             let merged = Arc::make_mut(&mut run.event);
             merged.extend(data.iter().map(|(name, value)| (name.clone(), value.clone())));
             let size_bytes = json_bytes(merged);

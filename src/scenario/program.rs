@@ -258,8 +258,8 @@ impl Builder {
                     let compiled = environment
                         .compile_expression_owned(source.clone())
                         .expect("each source was compiled when it was taken in");
-                    let names = compiled.undeclared_variables(true);
-                    (compiled, sorted(names))
+                    let names = needed_first(compiled.undeclared_variables(true), source);
+                    (compiled, names)
                 })
                 .collect(),
             sources: expressions.into(),
@@ -268,8 +268,8 @@ impl Builder {
                     let template = environment
                         .get_template(&index.to_string())
                         .expect("it was added under this name above");
-                    let names = template.undeclared_variables(true);
-                    (template, sorted(names))
+                    let names = needed_first(template.undeclared_variables(true), template.source());
+                    (template, names)
                 })
                 .collect(),
         }))
@@ -507,9 +507,17 @@ fn calls(source: &str, code: Range<usize>) -> Vec<Call> {
 }
 
 /// Shortest first, so that a missing `event` is named before `event.plan`.
-fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
+/// The names in their order, those last that have a default wherever they stand: they are not what is missing.
+fn needed_first(names: impl IntoIterator<Item = String>, source: &str) -> Vec<String> {
+    let has_default = |name: &String| {
+        source.match_indices(name.as_str()).all(|(at, _)| {
+            let behind = source[at + name.len()..].trim_start().strip_prefix('|');
+            behind.is_some_and(|filter| filter.trim_start().starts_with("default"))
+        })
+    };
     let mut names: Vec<String> = names.into_iter().collect();
     names.sort_unstable();
+    names.sort_by_key(has_default);
     names
 }
 

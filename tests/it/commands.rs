@@ -24,6 +24,13 @@ fn a_wrong_call_is_2_and_says_how_to_call() {
 }
 
 #[test]
+fn the_address_of_the_daemon_is_not_taken_for_that_of_the_sandbox() {
+    let (code, _, err) = run(&["sandbox", "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--at 127.0.0.1:0"), "{err}");
+}
+
+#[test]
 fn a_bad_configuration_is_78_with_its_place_and_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let config = write(folder.path(), "amadare.yaml", "listen: 127.0.0.1:0\nscenarois: x\nhours: 9-21\n");

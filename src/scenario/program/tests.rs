@@ -51,6 +51,15 @@ fn conditions() {
         ("member.linked and not member.friend", json!({}), json!({}), "true"),
         ("member.points | default(0) > 5", json!({}), json!({}), "false"),
         ("enrollment.key == 'x'", json!({}), json!({}), "missing(enrollment)"),
+        // what has a default is not what is missing
+        ("event.a | default('x') == 'x' and event.b == 1", json!({}), json!({}), "missing(event.b)"),
+        ("event.b == 1 and event.a|default('x') == 'x'", json!({}), json!({}), "missing(event.b)"),
+        (
+            "event.a == 1 and event.a | default(1) == 1 and event.b == 1",
+            json!({}),
+            json!({}),
+            "missing(event.a)",
+        ),
     ];
     for (source, member, event, expected) in cases {
         assert_eq!(test(source, member, event), expected, "{source}");
