@@ -179,13 +179,17 @@ impl Say<'_> {
             format!("今このファイルに切り替え、ほかに何も起きなかった場合（{from}〜{until}）\n"),
         );
         let PlanView { members, on_their_way, affected, ended_runs, .. } = view;
+        let en = match members {
+            1 => format!("1 member, {on_their_way} on the way; "),
+            _ => format!("{members} members, {on_their_way} of them on their way; "),
+        };
         out += &match affected {
             0 => self.either(
-                format!("{members} members, {on_their_way} of them on their way; nothing changes for anybody\n"),
+                en + "nothing changes for anybody\n",
                 format!("会員{members}人（進行中{on_their_way}人）。変わる人はいません\n"),
             ),
             _ => self.either(
-                format!("{members} members, {on_their_way} of them on their way; something changes for {affected}\n"),
+                format!("{en}something changes for {affected}\n"),
                 format!("会員{members}人（進行中{on_their_way}人）のうち、{affected}人に変化があります\n"),
             ),
         };
