@@ -980,6 +980,7 @@ fn play_and_plan(history: &History) -> Result<(u64, u64), Wrong> {
         world.act(what)?;
     }
     // what is with LINE counts as accepted in a plan
+    world.acts += 1;
     world.weather = Weather::Fine;
     while world.turns.outbox_len() > 0 {
         let wake = world.turns.wake().expect("what is in the outbox is tried again");
@@ -1023,6 +1024,7 @@ fn play_and_plan(history: &History) -> Result<(u64, u64), Wrong> {
         "without the edit: {before:?}\n{:?}",
         otherwise.happened
     );
+    world.acts += 1;
     world.take_over(draft, &edited);
     world
         .queue
