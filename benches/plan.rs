@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use amadare::clock::Monotonic;
 use amadare::dispatch::plan::{Proposal, plan};
@@ -116,7 +115,7 @@ fn measure(what: &str, store: &dyn Store, from: Timestamp, running: &[&str], edi
         new_steps: BTreeSet::new(),
     };
     let began = Monotonic::now();
-    let plan = plan(store, &proposal, &AtomicBool::new(false)).expect("it is planned");
+    let plan = plan(store, &proposal, &|| false).expect("it is planned");
     let seconds = began.elapsed().as_secs_f64();
     let pushes: u64 = plan.rows.values().map(|row| row.after).sum();
     println!(

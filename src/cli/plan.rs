@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,11 +11,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::access::{self, Key, Running};
-use super::words::{Lang, Language, Words, weekday};
+use super::words::{Lang, Language, Words};
 use super::{Failure, Place, check, prices, print};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{MAX_PLANNING, PlanAsked, PlanRow, PlanView, QuotaView, plan_of};
+use crate::page::weekday;
 use crate::scenario::load::load;
 use crate::scenario::source::{self, Sources};
 use crate::store;
@@ -121,7 +121,7 @@ fn planned(config: &Config, options: &Options, asked: &PlanAsked) -> Result<Plan
     let defaults = config.scenario_defaults();
     let running = load(&Sources::from_files(files), &defaults).set.unwrap_or_default();
     let now = Clock::system().now();
-    let view = plan_of(&*store, Arc::new(running), &defaults, asked, now, &AtomicBool::new(false));
+    let view = plan_of(&*store, Arc::new(running), &defaults, asked, now, &|| false);
     view.map_err(|problem| Failure::problem(problem.detail))
 }
 

@@ -5,11 +5,11 @@
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
 use crate::http::HappenedView;
 use crate::model::{Happening, What};
+use crate::page::weekday;
 
 /// The language of what a command says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -457,18 +457,6 @@ fn parts(reason: &str) -> (&str, &str) {
     match reason.split_once('(') {
         Some((word, rest)) => (word, rest.strip_suffix(')').unwrap_or(rest)),
         None => (reason, ""),
-    }
-}
-
-pub(super) fn weekday(day: Weekday) -> char {
-    match day {
-        Weekday::Monday => '月',
-        Weekday::Tuesday => '火',
-        Weekday::Wednesday => '水',
-        Weekday::Thursday => '木',
-        Weekday::Friday => '金',
-        Weekday::Saturday => '土',
-        Weekday::Sunday => '日',
     }
 }
 

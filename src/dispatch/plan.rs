@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -55,7 +54,7 @@ pub struct Plan {
     pub on_their_way: u64,
     /// Those for whom something changes.
     pub affected: u64,
-    /// Runs that end because their scenario or their step is gone.
+    /// Runs that end because their scenario is gone.
     pub ended_runs: u64,
     /// Pushes by civil day in the scenario's zone, scenario, and the step's id in the edited files, or else
     /// in those that run.
@@ -105,15 +104,20 @@ pub enum Unplanned {
     Store(#[from] StoreError),
 }
 
-/// Plans what the edited scenarios would change; gives up once `stop` is set.
+/// Plans what the edited scenarios would change; gives up once `is_stopped`, which is asked
+/// at every instant at which something happens.
 ///
 /// # Errors
 /// See [`Unplanned`].
-pub fn plan(store: &dyn Store, proposal: &Proposal, stop: &AtomicBool) -> Result<Plan, Unplanned> {
-    refuse_ambiguous(store, proposal, stop)?;
+pub fn plan(
+    store: &dyn Store,
+    proposal: &Proposal,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Plan, Unplanned> {
+    refuse_ambiguous(store, proposal, is_stopped)?;
     let mut plan = Plan::default();
     let rows = common_rows(store)?;
-    for_each_page(store, stop, |page| {
+    for_each_page(store, is_stopped, |page| {
         plan.members += page.iter().filter(|file| file.merged_into.is_none()).count() as u64;
         plan.on_their_way += page.iter().filter(|file| has_live_run(file)).count() as u64;
         let page: Vec<MemberFile> =
@@ -124,10 +128,10 @@ pub fn plan(store: &dyn Store, proposal: &Proposal, stop: &AtomicBool) -> Result
         let start = MemoryStore::new();
         start.commit(&seeded(page, proposal, &rows), Epoch::EMBEDDED)?;
         start.flush()?;
-        let after = outcome(start.copied(), proposal, Some(&proposal.edited))?;
+        let after = outcome(start.copied(), proposal, Some(&proposal.edited), is_stopped)?;
         let before = match proposal.running.digest() == proposal.edited.digest() {
             true => after.clone(),
-            false => outcome(start, proposal, None)?,
+            false => outcome(start, proposal, None, is_stopped)?,
         };
         compare(&mut plan, proposal, &before, &after);
         Ok(())
@@ -137,13 +141,13 @@ pub fn plan(store: &dyn Store, proposal: &Proposal, stop: &AtomicBool) -> Result
 
 fn for_each_page(
     store: &dyn Store,
-    stop: &AtomicBool,
-    mut take: impl FnMut(Vec<MemberFile>) -> Result<(), StoreError>,
+    is_stopped: &dyn Fn() -> bool,
+    mut take: impl FnMut(Vec<MemberFile>) -> Result<(), Unplanned>,
 ) -> Result<(), Unplanned> {
     for slot in 0..SLOTS {
         let mut after: Option<MemberId> = None;
         loop {
-            if stop.load(Ordering::Relaxed) {
+            if is_stopped() {
                 return Err(Unplanned::Stopped);
             }
             let page = store::page_members(store, slot, after.as_ref(), PAGE)?;
@@ -236,13 +240,25 @@ fn outcome(
     members: MemoryStore,
     proposal: &Proposal,
     edited: Option<&Arc<ScenarioSet>>,
-) -> Result<Outcome, StoreError> {
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Outcome, Unplanned> {
     let (running, channel) = (Arc::clone(&proposal.running), Arc::clone(&proposal.channel));
     let first = edited.map(|set| Action::Reload { scenarios: Arc::clone(set), files: Vec::new() });
     let mut rehearsal = Rehearsal::resume(running, Arc::new(members), channel, proposal.from, first)?;
-    rehearsal.run_until(proposal.until)?;
     let mut outcome = Outcome::default();
-    for Line { what, messages } in rehearsal.take_lines() {
+    note(&mut outcome, proposal, rehearsal.take_lines());
+    while rehearsal.step_until(proposal.until)? {
+        if is_stopped() {
+            return Err(Unplanned::Stopped);
+        }
+        note(&mut outcome, proposal, rehearsal.take_lines());
+    }
+    Ok(outcome)
+}
+
+/// Takes down what members are sent and which runs end.
+fn note(outcome: &mut Outcome, proposal: &Proposal, lines: Vec<Line>) {
+    for Line { what, messages } in lines {
         let happening = what.happening;
         match (happening.what, happening.scenario, happening.step) {
             (What::Accepted, Some(scenario), Some(step))
@@ -263,7 +279,6 @@ fn outcome(
             _ => {}
         }
     }
-    Ok(outcome)
 }
 
 fn compare(plan: &mut Plan, proposal: &Proposal, before: &Outcome, after: &Outcome) {
@@ -339,13 +354,17 @@ fn compare_step(
 }
 
 /// Refuses to guess whether a step that is new is one that is gone.
-fn refuse_ambiguous(store: &dyn Store, proposal: &Proposal, stop: &AtomicBool) -> Result<(), Unplanned> {
+fn refuse_ambiguous(
+    store: &dyn Store,
+    proposal: &Proposal,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<(), Unplanned> {
     let mut doubts: Vec<Ambiguity> =
         proposal.running.iter().filter_map(|running| doubt(running, proposal)).collect();
     if doubts.is_empty() {
         return Ok(());
     }
-    for_each_page(store, stop, |page| {
+    for_each_page(store, is_stopped, |page| {
         for doubt in &mut doubts {
             let Some(running) = proposal.running.get(&doubt.scenario) else { continue };
             let has_come = |file: &&MemberFile| {

@@ -166,7 +166,7 @@ pub(super) async fn post(
     let working = tokio::task::spawn_blocking(move || {
         let defaults = planning.defaults.read().expect("no holder of this lock panics").clone();
         let _free = Free(&planning.is_planning);
-        plan_of(&*store, running, &defaults, &asked, now, &stopped)
+        plan_of(&*store, running, &defaults, &asked, now, &|| stopped.load(Ordering::Relaxed))
     });
     let Ok(planned) = tokio::time::timeout(MAX_PLANNING, working).await else {
         return Err(unplanned(Unplanned::Stopped));
@@ -205,7 +205,7 @@ pub fn plan_of(
     defaults: &Defaults,
     asked: &PlanAsked,
     now: Timestamp,
-    stop: &AtomicBool,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<PlanView, Problem> {
     if !asked.files.keys().any(|name| source::is_scenario(name)) {
         return Err(Problem::new(
@@ -239,7 +239,7 @@ pub fn plan_of(
         until,
         new_steps: new_steps(&asked.new_steps)?,
     };
-    let plan = plan(store, &proposal, stop).map_err(unplanned)?;
+    let plan = plan(store, &proposal, is_stopped).map_err(unplanned)?;
     Ok(view(&plan, &proposal, &defaults.zone))
 }
 

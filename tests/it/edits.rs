@@ -25,7 +25,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use amadare::clock::Moment;
 use amadare::dispatch::plan::{Proposal, plan};
@@ -52,8 +51,11 @@ use serde_json::{Map, Value, json};
 /// Histories in the form that runs with all tests.
 const CASES: u32 = 50;
 
-/// Turns in a history beyond which it does not end.
-const MAX_TURNS: usize = 50_000;
+/// Turns at one instant beyond which it does not come to rest.
+const MAX_TURNS_AT_ONCE: usize = 2_000;
+
+/// Turns in a history beyond which it does not end: weeks without LINE are some hundred attempts a day.
+const MAX_TURNS: usize = 500_000;
 
 const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
 
@@ -548,6 +550,8 @@ struct World {
     /// What the outside does next is another event.
     events: usize,
     turns_taken: usize,
+    /// The instant of the newest turn, and how many there were at it.
+    turns_at: (Timestamp, usize),
     happened: Vec<String>,
     is_dormant: bool,
     accepted: usize,
@@ -585,6 +589,7 @@ impl World {
             acts: 0,
             events: 0,
             turns_taken: 0,
+            turns_at: (now, 0),
             happened: Vec::new(),
             is_dormant: false,
             accepted: 0,
@@ -620,7 +625,18 @@ impl World {
 
     fn turn(&mut self) -> Result<(), Wrong> {
         self.turns_taken += 1;
-        holds!(self.turns_taken < MAX_TURNS, "it does not come to an end: {}", self.now);
+        self.turns_at = (self.now, if self.turns_at.0 == self.now { self.turns_at.1 + 1 } else { 1 });
+        let (outbox, wake) = (self.turns.outbox_len(), self.turns.wake());
+        holds!(
+            self.turns_at.1 < MAX_TURNS_AT_ONCE,
+            "no rest at {}: {outbox} in the outbox, wakes {wake:?}",
+            self.now
+        );
+        holds!(
+            self.turns_taken < MAX_TURNS,
+            "no end at {}: {outbox} in the outbox, wakes {wake:?}",
+            self.now
+        );
         let effects = self.turns.take(&mut self.queue, Moment::by_hand(self.now)).unwrap();
         self.store.flush().unwrap();
         if effects.is_empty() {
@@ -1007,7 +1023,7 @@ fn play_and_plan(history: &History) -> Result<(u64, u64), Wrong> {
             .flat_map(|s| s.steps.iter().map(|step| (s.id.clone(), step.id.clone())))
             .collect(),
     };
-    let planned = plan(&*store, &proposal, &AtomicBool::new(false)).unwrap();
+    let planned = plan(&*store, &proposal, &|| false).unwrap();
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     for (row, counts) in &planned.rows {
         before.extend((counts.before > 0).then(|| (row.clone(), counts.before)));

@@ -112,7 +112,7 @@ impl World {
     }
 
     fn plan(&self, proposal: &Proposal) -> Result<Plan, Unplanned> {
-        plan(&*self.store, proposal, &AtomicBool::new(false))
+        plan(&*self.store, proposal, &|| false)
     }
 
     fn planned(&self, edited: &[&str]) -> Plan {
@@ -231,6 +231,13 @@ fn a_renamed_step_is_refused_until_it_is_said_what_it_was() {
 #[test]
 fn a_plan_gives_up_when_it_is_told_to() {
     let world = World::new(&[COURSE]);
-    let stopped = plan(&*world.store, &world.proposal(&[COURSE]), &AtomicBool::new(true));
+    // every slot of the store is asked at once, and then each instant
+    let asked = std::cell::Cell::new(0);
+    let is_stopped = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 2 * u32::from(SLOTS)
+    };
+    let minutes = "scenario: minutes\nenter: { every: \"* * * * *\", again: always }\nsteps: [{ step: now, push: x }]\n";
+    let stopped = plan(&*world.store, &world.proposal(&[COURSE, minutes]), &is_stopped);
     assert!(matches!(stopped, Err(Unplanned::Stopped)), "{stopped:?}");
 }
