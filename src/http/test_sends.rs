@@ -257,7 +257,8 @@ pub(super) async fn post(
         _ => Arc::new(letter(&api, &wish, &terms, &file).await?),
     };
     let key = match &wish.id {
-        Some(id) => Uuid::new_v5(&NAMESPACE, id.as_bytes()),
+        // what else is asked for under this id, once it is forgotten here, must not be taken for it by LINE
+        Some(id) => Uuid::new_v5(&NAMESPACE, &[id.as_bytes(), &asked].concat()),
         None => Uuid::new_v5(&NAMESPACE, &store::draw_identity()),
     };
     if let Some(id) = &wish.id {

@@ -185,14 +185,21 @@ async fn one_id_is_sent_once_whatever_line_answers_and_over_a_restart() {
     assert_eq!(status, 409, "{told}");
     daemon.kill();
     daemon.start().await;
-    let (_, told) = send(&daemon, wish).await;
+    let (_, told) = send(&daemon, wish.clone()).await;
     assert_eq!(told["outcome"], "accepted", "{told}");
     assert!(told["detail"].as_str().unwrap().contains("earlier attempt"), "{told}");
     assert_eq!((sandbox.stats().receipts, sandbox.stats().duplicates), (1, 0));
+    // another request with the same id, which the daemon does not remember any more, is not taken for it
+    daemon.kill();
+    daemon.start().await;
+    wish["data"] = json!({ "item": "another" });
+    let (_, told) = send(&daemon, wish).await;
+    assert_eq!((&told["outcome"], told.get("detail")), (&json!("accepted"), None), "{told}");
+    assert_eq!(sandbox.stats().receipts, 2);
     // without an id each is one of its own
     send(&daemon, hello("m1")).await;
     send(&daemon, hello("m1")).await;
-    assert_eq!(sandbox.stats().receipts, 3);
+    assert_eq!(sandbox.stats().receipts, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
