@@ -3,6 +3,9 @@
 use super::{Turn, record, record_mut};
 use crate::model::{Enrollment, Standing, StepId};
 
+/// Old ids that a step of a run keeps.
+const MAX_KEPT_IDS: usize = 10;
+
 impl Turn<'_> {
     /// Gives what is known of renamed steps to those that they are now.
     pub(super) fn rename(&mut self) {
@@ -29,7 +32,11 @@ fn rename_step(run: &mut Enrollment, was: &StepId, id: &StepId) {
     }
     let record = record_mut(run, was);
     record.step = id.clone();
+    record.was.retain(|other| other != was);
     record.was.push(was.clone());
+    let forgotten = record.was.len().saturating_sub(MAX_KEPT_IDS);
+    // LINE has forgotten its keys long before a step has so many other names
+    record.was.drain(..forgotten);
     if let Standing::InFlight(flight) = &mut run.now
         && flight.step == *was
     {

@@ -578,6 +578,30 @@ fn a_step_that_has_another_id_goes_on_as_the_one_it_was() {
 }
 
 #[test]
+fn a_step_that_gets_other_ids_again_and_again_does_not_fill_the_file() {
+    let text = |id: &str, was: &str| {
+        format!(
+            "scenario: book\nenter: {{ on: go }}\nsteps:\n  - {{ step: {id}, was: [{was}], push: first }}\n  - {{ step: last, day: 9, push: last }}\n"
+        )
+    };
+    let mut rig = Rig::new(&text("s0", "older"));
+    rig.member("m");
+    rig.event("m", "e");
+    rig.settle_down(accept);
+    for n in 1..40 {
+        // back and forth, and on to new ones
+        for (id, was) in [(n, n - 1), (n - 1, n), (n, n - 1)] {
+            let edited = text(&format!("s{id}"), &format!("s{was}"));
+            rig.ask(Action::Reload { scenarios: scenarios(&edited), files: Vec::new() });
+            rig.settle_down(accept);
+        }
+    }
+    let run = &rig.file_of("m").unwrap().enrollments[0];
+    assert_eq!(run.steps.iter().map(|record| record.was.len()).collect::<Vec<_>>(), [10]);
+    assert_eq!(rig.attempts.len(), 1, "{:?}", rig.happened);
+}
+
+#[test]
 fn an_unknown_delivery_of_a_step_that_has_another_id_since_is_settled() {
     let text = "scenario: book\nenter: { on: go }\nsteps:\n  - step: first\n    push: first\n  - step: second\n    day: 9\n    push: second\n";
     for (resolution, last) in [
